@@ -1,0 +1,3 @@
+//! Turns `run.toml` into build actions for WebAssembly components. Builds nothing itself and prints nothing.
+
+pub mod diagnostic;
