@@ -420,7 +420,7 @@ mod tests {
     fn the_digest_of_the_sample_is_golden() {
         assert_eq!(
             sample().digest(DigestFunction::Sha256).to_string(),
-            "c56d5caad3ed6eb9ac8cc37fa5dd9ebbd8de0e5e0e9fd20bdbd1cf9c1ea01d05/245"
+            "d0581d2b0b3b2ad1c882ebd397f04d829381b77fbcf11e3f4365486c316d11bb/236"
         );
         assert_eq!(Tree::new().digest(DigestFunction::Sha256).size_bytes(), 0);
     }
