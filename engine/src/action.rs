@@ -205,8 +205,6 @@ pub enum Network {
 pub enum Slot {
     /// One core.
     Cpu,
-    /// Every core: a tool with threads of its own.
-    Machine,
     /// The network, and next to no processor.
     Network,
 }

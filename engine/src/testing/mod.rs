@@ -1,0 +1,3 @@
+//! Toy graphs, tools and faults: what tests of the engine are written with, ours and anyone's.
+
+pub mod action;
