@@ -119,10 +119,12 @@ pub enum Failure {
         /// What is wrong with it.
         why: String,
     },
-    /// One of its source files changed between being read and being used.
+    /// One of its source files is no longer what it was when the build began: changed, gone, or unreadable.
     SourceChanged {
         /// Which.
         path: String,
+        /// What became of it, as a sentence.
+        why: String,
     },
     /// Two of its inputs put different things at one path, or one can't be part of a tree.
     BadInput {

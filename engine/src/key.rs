@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use prost::Message as _;
 
-use crate::action::{Action, Network, Source, Work};
+use crate::action::{Action, ActionId, Network, Source, Work};
 use crate::digest::{ActionKey, DigestFunction, TreeDigest};
 use crate::path::RelPath;
 use crate::tree::{Conflict, Node, Tree};
@@ -202,19 +202,19 @@ pub struct InputRoot {
     lines: BTreeMap<String, InputLine>,
 }
 
+/// Gives what a producer left at a path, if it did, with the producer's label.
+pub type FindOutput<'a> = &'a mut dyn FnMut(ActionId, &RelPath) -> Option<(Node, String)>;
+
 /// A mounted tree stands at the root, where nothing else could.
 const MOUNT_NEEDS_PLACE: &str = "is a mounted tree without a place of its own";
 
 impl InputRoot {
-    /// Puts an action's inputs together. `outputs` gives what a producer left at a path, with the producer's label.
+    /// Puts an action's inputs together. `outputs` gives what a producer left at a path, if it did, with the producer's
+    /// label.
     ///
     /// # Errors
-    /// [`Conflict`] when two inputs put different things at one path.
-    pub fn assemble(
-        action: &Action,
-        function: DigestFunction,
-        outputs: &mut dyn FnMut(crate::action::ActionId, &RelPath) -> (Node, String),
-    ) -> Result<Self, Conflict> {
+    /// [`Conflict`] when two inputs put different things at one path, or a producer did not leave what is read.
+    pub fn assemble(action: &Action, function: DigestFunction, outputs: FindOutput<'_>) -> Result<Self, Conflict> {
         let mut root = Self { whole: Tree::new(), staged: Tree::new(), mounts: vec![], lines: BTreeMap::new() };
         for input in &action.inputs {
             let at = input.at.as_ref();
@@ -226,7 +226,9 @@ impl InputRoot {
                     });
                 }
                 Source::Output { action: producer, path } => {
-                    let (node, label) = outputs(*producer, path);
+                    let Some((node, label)) = outputs(*producer, path) else {
+                        return Err(Conflict { path: path.clone(), why: "is not among what its producer left" });
+                    };
                     root.lines.insert(at.map_or(".", RelPath::as_str).to_owned(), line(&node, &label, function));
                     match (at, node) {
                         (None, Node::Directory(tree)) => root.staged.merge(None, &tree)?,
@@ -288,7 +290,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::action::{ActionId, Place, Slot, Word};
+    use crate::action::{Place, Slot, Word};
     use crate::testing::action::process;
 
     fn path(text: &str) -> RelPath {

@@ -39,6 +39,12 @@ pub trait Blobs: Send + Sync {
     /// [`StoreError`] when the store can't be read or `to` can't be written.
     fn copy_to(&self, digest: BlobDigest, executable: bool, to: &Path) -> Result<bool, StoreError>;
 
+    /// A read-only file that holds the bytes, verified; `None` when they are not here, or not kept as files.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be read.
+    fn file(&self, digest: BlobDigest) -> Result<Option<PathBuf>, StoreError>;
+
     /// Keeps bytes. Keeping them again costs little and changes nothing.
     ///
     /// # Errors

@@ -1,0 +1,432 @@
+//! One action, looked up or run: what a worker does with a task.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::worker::{Answer, Built, Common, Prepared};
+use crate::action::{Action, ActionId, Source, Work};
+use crate::digest::{ActionKey, BlobDigest};
+use crate::event::{Failure, Status};
+use crate::explain::{self, Reason};
+use crate::files::scan::IngestError;
+use crate::history::Remembered;
+use crate::key::{self, InputRoot};
+use crate::path::RelPath;
+use crate::sandbox::builtin::{Call, CallError, Returned};
+use crate::sandbox::{Job, OutputError, SandboxError};
+use crate::store::{ActionResult, Blobs, Claim, Output, OutputNode, StoreError, Strength};
+use crate::tree::{Node, Tree};
+
+/// A result with everything needed to use it as an input.
+#[derive(Debug)]
+pub struct Known {
+    /// What the action left.
+    pub result: ActionResult,
+    /// The declared outputs as parts of a tree.
+    nodes: Vec<(RelPath, Node)>,
+}
+
+impl Known {
+    /// What stands at `path` of the output tree: a declared output, or something inside a declared directory.
+    #[must_use]
+    pub fn node(&self, path: &RelPath) -> Option<Node> {
+        self.nodes.iter().find_map(|(declared, node)| match path.strip_prefix(declared) {
+            None => (path == declared).then(|| node.clone()),
+            Some(rest) => match node {
+                Node::Directory(tree) => tree.find(&rest).cloned(),
+                _ => None,
+            },
+        })
+    }
+
+    /// A result as it is usable: every blob of it is in the store. `None` when one is not.
+    pub(super) fn load(result: ActionResult, blobs: &dyn Blobs, trees: &TreeCache) -> Result<Option<Self>, StoreError> {
+        let mut nodes = Vec::with_capacity(result.outputs.len());
+        let mut needed = vec![result.stdout, result.stderr];
+        for output in &result.outputs {
+            let node = match &output.node {
+                OutputNode::File { digest, executable } => {
+                    needed.push(*digest);
+                    Node::File { digest: *digest, executable: *executable }
+                }
+                OutputNode::Directory { tree } => {
+                    let Some(tree) = trees.get(*tree, blobs)? else { return Ok(None) };
+                    needed.extend(files_of(&tree));
+                    Node::Directory(tree)
+                }
+            };
+            nodes.push((output.path.clone(), node));
+        }
+        needed.retain(|digest| digest.size_bytes() > 0);
+        Ok(blobs.find_missing(&needed)?.is_empty().then_some(Self { result, nodes }))
+    }
+}
+
+fn files_of(tree: &Tree) -> Vec<BlobDigest> {
+    let mut files = Vec::new();
+    tree.walk(&mut |_, node| {
+        if let Node::File { digest, .. } = node {
+            files.push(*digest);
+        }
+    });
+    files
+}
+
+/// Trees read from the store, each decoded once a build.
+#[derive(Debug, Default)]
+pub(super) struct TreeCache(Mutex<HashMap<BlobDigest, Tree>>);
+
+impl TreeCache {
+    fn get(&self, digest: BlobDigest, blobs: &dyn Blobs) -> Result<Option<Tree>, StoreError> {
+        let lock = || self.0.lock().expect("nothing panics while it is held");
+        if let Some(tree) = lock().get(&digest) {
+            return Ok(Some(tree.clone()));
+        }
+        let Some(bytes) = blobs.get(digest)? else { return Ok(None) };
+        // Bytes with the right digest that are no tree were written by something else: not usable, so not there.
+        let Ok(tree) = Tree::decode_whole(&bytes, blobs.function()) else { return Ok(None) };
+        lock().insert(digest, tree.clone());
+        Ok(Some(tree))
+    }
+}
+
+/// Computes an action's key and looks it up.
+pub(super) fn ask(
+    common: &Common<'_>,
+    id: ActionId,
+    lookup: bool,
+    rewound: bool,
+    remembered: Option<&Remembered>,
+    producers: &BTreeMap<ActionId, Arc<Known>>,
+) -> Answer {
+    let action = common.graph.action(id);
+    let blobs = common.services.blobs;
+    let function = blobs.function();
+    let assembled = InputRoot::assemble(action, function, &mut |producer, path| {
+        Some((producers[&producer].node(path)?, common.graph.action(producer).label.clone()))
+    });
+    let root = match assembled {
+        Ok(root) => root,
+        Err(e) => return failed(id, Failure::BadInput { why: e.to_string() }),
+    };
+    let key = key::encode(action, &root.whole.digest(function), common.salt, function).key;
+    let record = root.record(action, common.salt, function, &key);
+    let mut weaker = false;
+    if lookup {
+        match find(common, action, &key) {
+            Ok(Found::Usable(known)) => return Answer::Hit { id, known, record },
+            Ok(Found::TooWeak) => weaker = true,
+            Ok(Found::Nothing) => {}
+            Err(e) => return failed(id, machine(&e)),
+        }
+    }
+    let reason = match remembered {
+        _ if rewound => Reason::Rewound,
+        _ if !lookup => Reason::Forced,
+        _ if weaker => Reason::WeakerSandbox,
+        Some(r) if r.failed && r.record.key == record.key => Reason::FailedBefore,
+        remembered => explain::reason(remembered.map(|r| &r.record), &record),
+    };
+    Answer::Miss { id, prepared: Box::new(Prepared { root, key, record, reason }) }
+}
+
+enum Found {
+    Usable(Arc<Known>),
+    TooWeak,
+    Nothing,
+}
+
+/// Looks a key up. A result that can't be backed is forgotten, so that the next process does not stumble over it too.
+fn find(common: &Common<'_>, action: &Action, key: &ActionKey) -> Result<Found, StoreError> {
+    let services = common.services;
+    let Some(result) = services.results.get(key)? else { return Ok(Found::Nothing) };
+    let wanted = match action.work {
+        Work::Process { .. } => services.sandbox.strength(),
+        Work::Builtin { .. } => Strength::Full,
+    };
+    if result.strength < wanted {
+        return Ok(Found::TooWeak);
+    }
+    match Known::load(result, services.blobs, &common.trees)? {
+        Some(known) => Ok(Found::Usable(Arc::new(known))),
+        None => {
+            services.results.forget(key)?;
+            Ok(Found::Nothing)
+        }
+    }
+}
+
+/// Runs an action that was looked up in vain.
+pub(super) fn run(
+    common: &Common<'_>,
+    id: ActionId,
+    prepared: Box<Prepared>,
+    accelerators: &[(String, Arc<Known>, RelPath)],
+    producers: &BTreeMap<ActionId, Arc<Known>>,
+    forced: bool,
+) -> Answer {
+    let services = common.services;
+    let started = services.clock.now();
+    let done = |took: Duration, failure| Answer::Failed {
+        id,
+        record: Some(prepared.record.clone()),
+        reason: Some(prepared.reason.clone()),
+        failure,
+        took,
+    };
+    let took = || services.clock.now().saturating_sub(started);
+    let _claim = match claim(common, &prepared.key) {
+        Ok(Some(claim)) => claim,
+        Ok(None) => {
+            let cancelled = Failure::Ended { status: Status::Cancelled, stdout: vec![], stderr: vec![] };
+            return done(took(), cancelled);
+        }
+        Err(e) => return done(took(), machine(&e)),
+    };
+    let action = common.graph.action(id);
+    let again = forced || matches!(prepared.reason, Reason::Rewound | Reason::WeakerSandbox);
+    let elsewhere = if again {
+        services.results.forget(&prepared.key).map(|()| Found::Nothing)
+    } else {
+        // Another process may have finished it between the lookup and the claim.
+        find(common, action, &prepared.key)
+    };
+    match elsewhere {
+        Ok(Found::Usable(known)) => return built(id, *prepared, known, took(), Executed::default(), true),
+        Ok(Found::TooWeak | Found::Nothing) => {}
+        Err(e) => return done(took(), machine(&e)),
+    }
+    let executed = match execute(common, action, &prepared.root, accelerators) {
+        Ok(executed) => executed,
+        Err(Trouble::Failure(failure)) => return done(took(), failure),
+        Err(Trouble::Lost(digest)) => {
+            return match maker_of(action, digest, producers) {
+                Some(producer) => Answer::Lost { consumer: id, producer, prepared },
+                None => done(took(), Failure::Machine { why: format!("{digest} is gone from the store") }),
+            };
+        }
+    };
+    match record(common, action, &prepared.key, &executed, took()) {
+        Ok(known) => built(id, *prepared, known, took(), executed, false),
+        Err(failure) => done(took(), failure),
+    }
+}
+
+fn built(
+    id: ActionId,
+    prepared: Prepared,
+    known: Arc<Known>,
+    took: Duration,
+    executed: Executed,
+    by_other: bool,
+) -> Answer {
+    let Prepared { record, reason, .. } = prepared;
+    let Executed { stdout, stderr, .. } = executed;
+    Answer::Built(Box::new(Built { id, known, record, reason, took, stdout, stderr, by_other }))
+}
+
+fn failed(id: ActionId, failure: Failure) -> Answer {
+    Answer::Failed { id, record: None, reason: None, failure, took: Duration::ZERO }
+}
+
+fn machine(e: &dyn std::error::Error) -> Failure {
+    Failure::Machine { why: e.to_string() }
+}
+
+/// Waits for the right to run what is behind a key. `None` when the build was cancelled first.
+fn claim(common: &Common<'_>, key: &ActionKey) -> Result<Option<Box<dyn Claim>>, StoreError> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(claim) = common.services.results.try_claim(key)? {
+            return Ok(Some(claim));
+        }
+        if common.services.cancel.is_cancelled() {
+            return Ok(None);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// What an action left when it succeeded.
+#[derive(Default)]
+struct Executed {
+    outputs: Vec<Output>,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+/// Why it left nothing.
+enum Trouble {
+    Failure(Failure),
+    /// One of its inputs is gone.
+    Lost(BlobDigest),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(e: StoreError) -> Self {
+        Self::Failure(machine(&e))
+    }
+}
+
+fn execute(
+    common: &Common<'_>,
+    action: &Action,
+    root: &InputRoot,
+    accelerators: &[(String, Arc<Known>, RelPath)],
+) -> Result<Executed, Trouble> {
+    bring_in(common, &root.staged)?;
+    match &action.work {
+        Work::Process { argv } => {
+            let job = Job {
+                argv,
+                env: &action.env,
+                directory: action.directory.as_ref(),
+                staged: &root.staged,
+                mounts: &root.mounts,
+                outputs: &action.outputs,
+                network: action.network,
+                timeout: action.timeout,
+                blobs: common.services.blobs,
+            };
+            run_process(common, &job)
+        }
+        Work::Builtin { name, args, .. } => {
+            let accelerators = accelerator_files(common, accelerators);
+            let call = Call {
+                name,
+                args,
+                inputs: &root.staged,
+                accelerators: &accelerators,
+                blobs: common.services.blobs,
+                cancel: common.services.cancel,
+            };
+            run_builtin(common, action, &call)
+        }
+    }
+}
+
+/// Makes sure that the store has every byte of a tree, taking source files in where it lacks them. Their content is
+/// checked against the digest in the key, so an edit made during the build can't be cached under the old key.
+fn bring_in(common: &Common<'_>, tree: &Tree) -> Result<(), Trouble> {
+    let services = common.services;
+    for digest in services.blobs.find_missing(&files_of(tree))? {
+        match services.sources.ingest(digest, services.blobs) {
+            Ok(true) => {}
+            Ok(false) => return Err(Trouble::Lost(digest)),
+            Err(IngestError::File(e)) => {
+                return Err(Trouble::Failure(Failure::SourceChanged { path: e.path.to_string(), why: e.to_string() }));
+            }
+            Err(IngestError::Store(e)) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
+fn run_process(common: &Common<'_>, job: &Job<'_>) -> Result<Executed, Trouble> {
+    let execution = match common.services.sandbox.run(job, common.services.cancel) {
+        Ok(execution) => execution,
+        Err(SandboxError::Lost(digest)) => return Err(Trouble::Lost(digest)),
+        Err(e) => return Err(Trouble::Failure(machine(&e))),
+    };
+    let (status, stdout, stderr) = (execution.status, execution.stdout, execution.stderr);
+    if !status.is_success() {
+        return Err(Trouble::Failure(Failure::Ended { status, stdout, stderr }));
+    }
+    match execution.outputs {
+        Ok(outputs) => Ok(Executed { outputs, stdout, stderr }),
+        Err(OutputError::Missing(path)) => Err(Trouble::Failure(Failure::MissingOutput { path, stderr })),
+        Err(OutputError::Unfit { path, why }) => Err(Trouble::Failure(Failure::BadOutput { path, why })),
+    }
+}
+
+fn run_builtin(common: &Common<'_>, action: &Action, call: &Call<'_>) -> Result<Executed, Trouble> {
+    let Returned { status, stdout, stderr, outputs } = match common.services.builtins.call(call) {
+        Ok(returned) => returned,
+        Err(CallError::Lost(digest)) => return Err(Trouble::Lost(digest)),
+        Err(CallError::Store(e)) => return Err(e.into()),
+        Err(CallError::Machine(why)) => return Err(Trouble::Failure(Failure::Machine { why })),
+        Err(CallError::Bug(why)) => panic!("BUG: {why}"),
+    };
+    if common.services.cancel.is_cancelled() && status != 0 {
+        return Err(Trouble::Failure(Failure::Ended { status: Status::Cancelled, stdout, stderr }));
+    }
+    if status != 0 {
+        return Err(Trouble::Failure(Failure::Ended { status: Status::Exited(status), stdout, stderr }));
+    }
+    let mut returned: BTreeMap<RelPath, Vec<u8>> = outputs.into_iter().collect();
+    let mut outputs = Vec::new();
+    let mut declared = action.outputs.clone();
+    declared.sort_unstable();
+    for path in declared {
+        let bytes = returned.remove(&path).unwrap_or_else(|| panic!("BUG: `{}` did not return `{path}`", call.name));
+        let digest = call.blobs.put(&bytes)?;
+        outputs.push(Output { path, node: OutputNode::File { digest, executable: false } });
+    }
+    assert!(returned.is_empty(), "BUG: `{}` returned more than it declares", call.name);
+    Ok(Executed { outputs, stdout, stderr })
+}
+
+/// The files behind accelerators. One that the store can't show as a file is left out: it is only a help.
+fn accelerator_files(common: &Common<'_>, accelerators: &[(String, Arc<Known>, RelPath)]) -> BTreeMap<String, PathBuf> {
+    accelerators
+        .iter()
+        .filter_map(|(name, known, path)| match known.node(path)? {
+            Node::File { digest, .. } => Some((name.clone(), common.services.blobs.file(digest).ok()??)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Keeps a result. Where another one stands under the key already, that one is used from here on, so that everything
+/// downstream sees what other processes see.
+fn record(
+    common: &Common<'_>,
+    action: &Action,
+    key: &ActionKey,
+    executed: &Executed,
+    took: Duration,
+) -> Result<Arc<Known>, Failure> {
+    let services = common.services;
+    let keep = || -> Result<Option<Known>, StoreError> {
+        let result = ActionResult {
+            outputs: executed.outputs.clone(),
+            stdout: services.blobs.put(&executed.stdout)?,
+            stderr: services.blobs.put(&executed.stderr)?,
+            took,
+            strength: match action.work {
+                Work::Process { .. } => services.sandbox.strength(),
+                Work::Builtin { .. } => Strength::Full,
+            },
+        };
+        let stands = services.results.put(key, &result)?;
+        match Known::load(stands, services.blobs, &common.trees)? {
+            Some(known) => Ok(Some(known)),
+            // The one that stood there can't be backed: ours replaces it.
+            None => {
+                services.results.forget(key)?;
+                services.results.put(key, &result)?;
+                Known::load(result, services.blobs, &common.trees)
+            }
+        }
+    };
+    match keep() {
+        Ok(Some(known)) => Ok(Arc::new(known)),
+        Ok(None) => Err(Failure::Machine { why: "the store loses what was just written to it".into() }),
+        Err(e) => Err(machine(&e)),
+    }
+}
+
+/// The producer whose output holds a blob.
+fn maker_of(action: &Action, digest: BlobDigest, producers: &BTreeMap<ActionId, Arc<Known>>) -> Option<ActionId> {
+    action.inputs.iter().find_map(|input| match &input.source {
+        Source::Output { action: producer, path } => match producers[producer].node(path)? {
+            Node::File { digest: d, .. } => (d == digest).then_some(*producer),
+            Node::Directory(tree) => files_of(&tree).contains(&digest).then_some(*producer),
+            Node::Symlink { .. } => None,
+        },
+        _ => None,
+    })
+}

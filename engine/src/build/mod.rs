@@ -1,0 +1,349 @@
+//! The driver: the one loop that joins schedule, store, sandbox and events.
+//!
+//! The loop itself runs on the caller's thread and is the only place that talks to the schedule and to the sink, so
+//! events are one stream in one order. Workers look keys up and run actions; they are told what they need to know and
+//! answer once. A worker is in `worker.rs`; what it does with one action, in `attempt.rs`.
+
+mod attempt;
+mod export;
+mod worker;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use crate::action::{ActionId, Work};
+use crate::cancel::Cancel;
+use crate::clock::Clock;
+use crate::event::{Event, EventSink, Failure, Layer, Ran, Streams, Summary};
+use crate::explain::Reason;
+use crate::files::materialize::MaterializeError;
+use crate::files::scan::Sources;
+use crate::graph::{ActionGraph, Export};
+use crate::history::{History, Remembered, digest_of_outputs};
+use crate::key::KeyRecord;
+use crate::sandbox::Sandbox;
+use crate::sandbox::builtin::Builtins;
+use crate::schedule::{Limits, Order, Report, Schedule, critical_path};
+use crate::store::{ActionResult, Blobs, Results};
+
+pub use attempt::Known;
+use worker::{Answer, Built, Prepared, Task};
+
+/// What a build is asked for.
+pub struct Request<'a> {
+    /// The actions that must be up to date afterwards.
+    pub wanted: &'a [ActionId],
+    /// The outputs to write into the workspace afterwards; each action must be wanted, or needed by one that is.
+    pub exports: &'a [Export],
+    /// The workspace's root, which exports are relative to.
+    pub workspace: &'a std::path::Path,
+    /// Actions whose results are not looked up.
+    pub forced: &'a HashSet<ActionId>,
+    /// A namespace of results within the key version; empty for the usual one.
+    pub salt: &'a str,
+    /// How many actions may run at once, and whether to go on after a failure.
+    pub limits: Limits,
+    /// When set, nothing is run: the build ends with what would have been the first actions to run.
+    pub dry_run: bool,
+}
+
+/// What a build works with.
+pub struct Services<'a> {
+    /// Content.
+    pub blobs: &'a dyn Blobs,
+    /// Results.
+    pub results: &'a dyn Results,
+    /// The files of the workspace, for content that is not in the store yet.
+    pub sources: &'a Sources,
+    /// Runs processes.
+    pub sandbox: &'a dyn Sandbox,
+    /// Runs functions.
+    pub builtins: &'a dyn Builtins,
+    /// Measures durations.
+    pub clock: &'a dyn Clock,
+    /// Asks for an early end.
+    pub cancel: &'a Cancel,
+}
+
+/// What a build came to. A compiler that exits 1 is a result of the build, not an error of the engine.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The counts.
+    pub summary: Summary,
+    /// What is known of each action that settled well.
+    pub known: Vec<Option<Arc<Known>>>,
+    /// Why actions failed.
+    pub failures: BTreeMap<ActionId, Failure>,
+    /// With `dry_run`: what would run, and why. Actions behind these may or may not run, depending on what these leave.
+    pub would_run: Vec<(ActionId, Reason)>,
+    /// Set when an output could not be written into the workspace.
+    pub export_error: Option<MaterializeError>,
+}
+
+impl Outcome {
+    /// The result of an action that settled well.
+    #[must_use]
+    pub fn result(&self, id: ActionId) -> Option<&ActionResult> {
+        self.known[id.index()].as_ref().map(|known| &known.result)
+    }
+}
+
+/// Brings the wanted actions up to date.
+pub fn build(
+    graph: &ActionGraph,
+    request: &Request<'_>,
+    services: &Services<'_>,
+    history: &mut History,
+    sink: &mut dyn EventSink,
+) -> Outcome {
+    let started = services.clock.now();
+    let expected = |id: ActionId| expected_duration(graph, history, id);
+    let rank = critical_path(graph, expected);
+    // A dry run tells the schedule that everything fails, and wants to hear of all of it.
+    let limits = Limits { keep_going: request.limits.keep_going || request.dry_run, ..request.limits };
+    let (schedule, orders) = Schedule::new(graph, request.wanted, rank, limits);
+    let needed = graph.closure(request.wanted).len();
+    sink.event(Event::Planned { actions: count(needed), wanted: count(request.wanted.len()) });
+    let mut driver = Driver {
+        graph,
+        request,
+        services,
+        history,
+        sink,
+        schedule,
+        prepared: (0..graph.len()).map(|_| None).collect(),
+        outcome: Outcome {
+            summary: Summary::default(),
+            known: vec![None; graph.len()],
+            failures: BTreeMap::new(),
+            would_run: Vec::new(),
+            export_error: None,
+        },
+        cancel_told: false,
+    };
+    driver.run(orders);
+    driver.export();
+    let Driver { mut outcome, sink, .. } = driver;
+    outcome.summary.cancelled |= services.cancel.is_cancelled();
+    outcome.summary.took = services.clock.now().saturating_sub(started);
+    sink.event(Event::Finished { summary: outcome.summary });
+    outcome
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).expect("ids are 32 bits wide")
+}
+
+/// What is known of an action's duration, or a guess: a process costs more than a function.
+fn expected_duration(graph: &ActionGraph, history: &History, id: ActionId) -> Duration {
+    let action = graph.action(id);
+    match history.find(&action.label).map(|r| r.took) {
+        Some(took) if !took.is_zero() => took,
+        _ => match action.work {
+            Work::Process { .. } => Duration::from_secs(1),
+            Work::Builtin { .. } => Duration::from_millis(20),
+        },
+    }
+}
+
+struct Driver<'a, 'b> {
+    graph: &'a ActionGraph,
+    request: &'a Request<'a>,
+    services: &'a Services<'a>,
+    history: &'b mut History,
+    sink: &'b mut dyn EventSink,
+    schedule: Schedule<'a>,
+    /// What looking an action up has taught us that running it needs.
+    prepared: Vec<Option<Box<Prepared>>>,
+    outcome: Outcome,
+    cancel_told: bool,
+}
+
+impl Driver<'_, '_> {
+    /// Obeys the schedule until it is over.
+    fn run(&mut self, orders: Vec<Order>) {
+        let limits = self.request.limits;
+        // Lookups must not wait for a slot, so there are workers beyond those that can be running actions.
+        let n_workers = (limits.cpu + limits.network + 2).min(orders.len().max(2) + limits.cpu + limits.network);
+        let (to_workers, tasks) = mpsc::channel::<Task>();
+        let (answer, answers) = mpsc::channel::<Answer>();
+        let tasks = std::sync::Mutex::new(tasks);
+        let common = worker::Common {
+            graph: self.graph,
+            services: self.services,
+            salt: self.request.salt,
+            trees: attempt::TreeCache::default(),
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..n_workers {
+                let (tasks, answer, common) = (&tasks, answer.clone(), &common);
+                scope.spawn(move || worker::serve(common, tasks, &answer));
+            }
+            self.obey(orders, &to_workers);
+            while !self.schedule.is_over() {
+                let orders = match answers.recv_timeout(Duration::from_millis(50)) {
+                    Ok(answer) => self.take(answer),
+                    Err(mpsc::RecvTimeoutError::Timeout) => Vec::new(),
+                    Err(mpsc::RecvTimeoutError::Disconnected) => {
+                        panic!("BUG: workers are gone while these are open: {:?}", self.schedule.stuck())
+                    }
+                };
+                self.obey(orders, &to_workers);
+                if self.services.cancel.is_cancelled() && !self.cancel_told {
+                    self.cancel_told = true;
+                    let orders = self.schedule.step(Report::Cancelled);
+                    self.obey(orders, &to_workers);
+                }
+            }
+            // Workers end when there is nobody left to send them work.
+            drop(to_workers);
+        });
+        debug_assert!(self.schedule.stuck().is_empty() || self.request.dry_run, "every action settles");
+    }
+
+    fn obey(&mut self, orders: Vec<Order>, to_workers: &mpsc::Sender<Task>) {
+        let mut orders = std::collections::VecDeque::from(orders);
+        while let Some(order) = orders.pop_front() {
+            match order {
+                Order::Ask(id) => {
+                    let lookup = !self.request.forced.contains(&id) && !self.schedule.must_run(id);
+                    let remembered = self.history.find(&self.graph.action(id).label).cloned();
+                    let rewound = self.schedule.must_run(id);
+                    let producers = self.producers_of(id);
+                    let task = Task::Ask { id, lookup, rewound, remembered: remembered.map(Box::new), producers };
+                    to_workers.send(task).expect("workers outlive the loop");
+                }
+                Order::Run(id) => {
+                    let prepared = self.prepared[id.index()].take().expect("a miss left what running needs");
+                    if self.request.dry_run {
+                        self.outcome.would_run.push((id, prepared.reason.clone()));
+                        orders.extend(self.schedule.step(Report::Failed(id)));
+                        continue;
+                    }
+                    self.sink.event(Event::Started { action: id, because: &prepared.reason });
+                    let accelerators = self.accelerators_of(id);
+                    let producers = self.producers_of(id);
+                    let forced = self.request.forced.contains(&id);
+                    let task = Task::Run { id, prepared, accelerators, producers, forced };
+                    to_workers.send(task).expect("workers outlive the loop");
+                }
+                Order::Skip { action, because_of } => {
+                    if !self.request.dry_run {
+                        self.outcome.summary.skipped += 1;
+                        self.sink.event(Event::Skipped { action, because_of });
+                    }
+                }
+            }
+        }
+    }
+
+    fn producers_of(&self, id: ActionId) -> BTreeMap<ActionId, Arc<Known>> {
+        let known = |p: &ActionId| self.outcome.known[p.index()].clone().expect("producers settle first");
+        self.graph.producers(id).iter().map(|p| (*p, known(p))).collect()
+    }
+
+    /// The accelerators that could be made; one that failed is simply not there.
+    fn accelerators_of(&self, id: ActionId) -> Vec<(String, Arc<Known>, crate::path::RelPath)> {
+        let action = self.graph.action(id);
+        let known = |maker: ActionId| self.outcome.known[maker.index()].clone();
+        action
+            .accelerators
+            .iter()
+            .filter_map(|(name, maker, path)| Some((name.clone(), known(*maker)?, path.clone())))
+            .collect()
+    }
+
+    /// Takes one answer of a worker: tells the sink, remembers, and asks the schedule what is next.
+    fn take(&mut self, answer: Answer) -> Vec<Order> {
+        let report = match answer {
+            Answer::Hit { id, known, record } => {
+                self.outcome.summary.reused_local += 1;
+                self.sink.event(Event::Hit { action: id, from: Layer::Local });
+                self.remember(id, record, None, None, Some(&known.result));
+                self.outcome.known[id.index()] = Some(known);
+                Report::Hit(id)
+            }
+            Answer::Miss { id, prepared } => {
+                self.prepared[id.index()] = Some(prepared);
+                Report::Miss(id)
+            }
+            Answer::Built(built) => {
+                let id = built.id;
+                self.built(*built);
+                Report::Succeeded(id)
+            }
+            Answer::Failed { id, record, reason, failure, took } => {
+                self.outcome.summary.failed += 1;
+                if let Some(reason) = &reason {
+                    if let Some(record) = record {
+                        self.remember(id, record, Some(took), Some(reason), None);
+                    }
+                } else {
+                    // It failed before it could be run; listeners still see a beginning and an end.
+                    self.sink.event(Event::Started { action: id, because: &Reason::New });
+                }
+                self.sink.event(Event::Ran { action: id, took, how: Ran::Failed { failure: &failure } });
+                self.outcome.failures.insert(id, failure);
+                Report::Failed(id)
+            }
+            Answer::Lost { consumer, producer, prepared } => {
+                self.prepared[consumer.index()] = Some(prepared);
+                Report::Lost { consumer, producer }
+            }
+        };
+        self.schedule.step(report)
+    }
+
+    fn built(&mut self, built: Built) {
+        let Built { id, known, record, reason, took, stdout, stderr, by_other } = built;
+        if by_other {
+            self.outcome.summary.reused_local += 1;
+        } else {
+            self.outcome.summary.built += 1;
+        }
+        let left = digest_of_outputs(&known.result);
+        let unchanged = self.history.find(&self.graph.action(id).label).is_some_and(|r| r.left == left);
+        self.remember(id, record, Some(took), Some(&reason), Some(&known.result));
+        let streams = Streams { stdout: &stdout, stderr: &stderr };
+        self.sink.event(Event::Ran { action: id, took, how: Ran::Built { unchanged, streams } });
+        self.outcome.known[id.index()] = Some(known);
+    }
+
+    fn remember(
+        &mut self,
+        id: ActionId,
+        record: KeyRecord,
+        took: Option<Duration>,
+        because: Option<&Reason>,
+        result: Option<&ActionResult>,
+    ) {
+        let label = &self.graph.action(id).label;
+        let before = self.history.find(label);
+        let remembered = Remembered {
+            record,
+            took: took.or(before.map(|b| b.took)).unwrap_or_default(),
+            failed: result.is_none(),
+            left: result.map(digest_of_outputs).or_else(|| before.map(|b| b.left.clone())).unwrap_or_default(),
+            because: because.cloned().or_else(|| before.and_then(|b| b.because.clone())),
+        };
+        self.history.remember(label, remembered);
+    }
+
+    /// Writes what was asked for into the workspace, also after a failure: what did succeed is there to be used.
+    fn export(&mut self) {
+        if self.request.dry_run {
+            return;
+        }
+        for wanted in self.request.exports {
+            let Some(known) = self.outcome.known[wanted.action.index()].clone() else { continue };
+            match export::export(&known, wanted, self.request.workspace, self.services.blobs) {
+                Ok(false) => {}
+                Ok(true) => self.sink.event(Event::Exported { action: wanted.action, path: &wanted.to }),
+                Err(e) => {
+                    self.outcome.export_error.get_or_insert(e);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! A worker: takes tasks, answers each once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use super::attempt::{self, Known, TreeCache};
+use crate::action::ActionId;
+use crate::event::Failure;
+use crate::explain::Reason;
+use crate::graph::ActionGraph;
+use crate::history::Remembered;
+use crate::key::{InputRoot, KeyRecord};
+use crate::path::RelPath;
+
+/// What every worker may use.
+pub(super) struct Common<'a> {
+    pub(super) graph: &'a ActionGraph,
+    pub(super) services: &'a super::Services<'a>,
+    pub(super) salt: &'a str,
+    pub(super) trees: TreeCache,
+}
+
+/// What the driver asks of a worker.
+pub(super) enum Task {
+    Ask {
+        id: ActionId,
+        /// Whether stores may be asked at all.
+        lookup: bool,
+        /// Whether it runs again because its output was lost.
+        rewound: bool,
+        remembered: Option<Box<Remembered>>,
+        producers: BTreeMap<ActionId, Arc<Known>>,
+    },
+    Run {
+        id: ActionId,
+        prepared: Box<Prepared>,
+        accelerators: Vec<(String, Arc<Known>, RelPath)>,
+        producers: BTreeMap<ActionId, Arc<Known>>,
+        /// Whether the user asked for it to be run whatever a store says.
+        forced: bool,
+    },
+}
+
+/// What looking an action up has found out.
+pub(super) struct Prepared {
+    pub(super) root: InputRoot,
+    pub(super) key: crate::digest::ActionKey,
+    pub(super) record: KeyRecord,
+    pub(super) reason: Reason,
+}
+
+/// What a worker answers.
+pub(super) enum Answer {
+    Hit { id: ActionId, known: Arc<Known>, record: KeyRecord },
+    Miss { id: ActionId, prepared: Box<Prepared> },
+    Built(Box<Built>),
+    Failed { id: ActionId, record: Option<KeyRecord>, reason: Option<Reason>, failure: Failure, took: Duration },
+    Lost { consumer: ActionId, producer: ActionId, prepared: Box<Prepared> },
+}
+
+/// An action that was run and succeeded.
+pub(super) struct Built {
+    pub(super) id: ActionId,
+    pub(super) known: Arc<Known>,
+    pub(super) record: KeyRecord,
+    pub(super) reason: Reason,
+    pub(super) took: Duration,
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
+    /// Whether another process made the result while this one waited for its claim.
+    pub(super) by_other: bool,
+}
+
+/// Serves until the driver stops sending.
+pub(super) fn serve(common: &Common<'_>, tasks: &Mutex<mpsc::Receiver<Task>>, answers: &mpsc::Sender<Answer>) {
+    loop {
+        // The lock is held while waiting: one worker waits for a task, the others for the lock.
+        let task = tasks.lock().expect("a worker that panics takes the build with it").recv();
+        let Ok(task) = task else { return };
+        let answer = match task {
+            Task::Ask { id, lookup, rewound, remembered, producers } => {
+                attempt::ask(common, id, lookup, rewound, remembered.as_deref(), &producers)
+            }
+            Task::Run { id, prepared, accelerators, producers, forced } => {
+                attempt::run(common, id, prepared, &accelerators, &producers, forced)
+            }
+        };
+        if answers.send(answer).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What enforces hermeticity while an action runs: the contract of [`Sandbox`].
+//!
+//! Every implementation promises:
+//!
+//! - The process starts in a private directory that holds the input root and nothing else of the user's, with exactly
+//!   the given environment, no standard input, and its own process group.
+//! - When `run` returns, no process it started is left, whether it succeeded, failed, timed out or was cancelled.
+//! - Only declared outputs are kept. Everything else is gone when `run` returns.
+//! - What the process writes to its inputs does not reach the store or the workspace.
+//!
+//! How much more it hides is its [`Strength`], which is recorded with every result.
+
+pub mod bare;
+pub mod builtin;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::action::{MountedTree, Network, Word};
+use crate::cancel::Cancel;
+use crate::event::Status;
+use crate::path::RelPath;
+use crate::store::{Blobs, Output, StoreError, Strength};
+use crate::tree::Tree;
+
+/// Runs processes so that they see their inputs and as little else as possible.
+pub trait Sandbox: Send + Sync {
+    /// How much it hides.
+    fn strength(&self) -> Strength;
+
+    /// Runs one process and collects what it leaves.
+    ///
+    /// # Errors
+    /// [`SandboxError`] when the process could not be run at all; that it failed is not an error.
+    fn run(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Execution, SandboxError>;
+}
+
+/// One process to run.
+pub struct Job<'a> {
+    /// The program and its arguments.
+    pub argv: &'a [Word],
+    /// Its whole environment.
+    pub env: &'a BTreeMap<String, Word>,
+    /// Where it starts, inside the input root.
+    pub directory: Option<&'a RelPath>,
+    /// The part of the input root that is staged; every blob of it is in `blobs`.
+    pub staged: &'a Tree,
+    /// The part that is used in place.
+    pub mounts: &'a [(RelPath, Arc<MountedTree>)],
+    /// What it declares to leave, relative to `directory`.
+    pub outputs: &'a [RelPath],
+    /// Whether it may use the network.
+    pub network: Network,
+    /// The longest it may run.
+    pub timeout: Option<Duration>,
+    /// Where inputs come from and outputs go to.
+    pub blobs: &'a dyn Blobs,
+}
+
+/// How a process ended and what it left.
+#[derive(Debug)]
+pub struct Execution {
+    /// How it ended.
+    pub status: Status,
+    /// What it wrote to standard output, up to [`STREAM_BYTES_MAX`].
+    pub stdout: Vec<u8>,
+    /// What it wrote to standard error, up to [`STREAM_BYTES_MAX`].
+    pub stderr: Vec<u8>,
+    /// What it left of what it declares, when it succeeded.
+    pub outputs: Result<Vec<Output>, OutputError>,
+}
+
+/// How much of a stream is kept: its beginning. A process that writes more goes on; the rest is counted and dropped.
+pub const STREAM_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// A declared output is not there, or is something that can't be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutputError {
+    /// It is not there.
+    Missing(RelPath),
+    /// It can't be kept.
+    Unfit {
+        /// Where.
+        path: String,
+        /// Why not.
+        why: String,
+    },
+}
+
+/// The process could not be run.
+#[derive(Debug)]
+pub enum SandboxError {
+    /// The store failed while inputs were staged or outputs collected.
+    Store(StoreError),
+    /// A blob of the input root was there when the action was prepared and is gone.
+    Lost(crate::digest::BlobDigest),
+    /// The sandbox itself can't be set up, or the program can't be started.
+    Setup {
+        /// What was being done, as a fragment that fits after "failed to".
+        what: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why it failed.
+        cause: std::io::Error,
+    },
+}
+
+impl From<StoreError> for SandboxError {
+    fn from(e: StoreError) -> Self {
+        Self::Store(e)
+    }
+}
+
+impl fmt::Display for SandboxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(e) => e.fmt(f),
+            Self::Lost(digest) => write!(f, "{digest} is gone from the store"),
+            Self::Setup { what, path, cause } => write!(f, "failed to {what} `{}`: {cause}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for SandboxError {}
