@@ -2,7 +2,9 @@
 
 pub mod action;
 pub mod digest;
+pub mod files;
 pub mod path;
+mod sealed;
 pub mod store;
 pub mod tree;
 pub mod wire;

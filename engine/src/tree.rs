@@ -199,7 +199,7 @@ impl Tree {
             let name = name.to_owned();
             match node {
                 Node::File { digest, executable } => {
-                    message.files.push(FileNode { name, digest: Some((*digest).into()), is_executable: *executable })
+                    message.files.push(FileNode { name, digest: Some((*digest).into()), is_executable: *executable });
                 }
                 Node::Directory(tree) => {
                     let digest = Some(tree.digest(function).into());
