@@ -8,3 +8,4 @@ mod sealed;
 pub mod store;
 pub mod tree;
 pub mod wire;
+pub mod witness;
