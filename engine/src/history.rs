@@ -9,6 +9,7 @@ use prost::Message as _;
 use crate::digest::DigestFunction;
 use crate::explain::{Change, Changed, Reason};
 use crate::key::{Field, InputLine, KeyRecord};
+use crate::sealed::Seal;
 use crate::store::ActionResult;
 
 /// What is remembered of each action, by its label.
@@ -49,15 +50,11 @@ impl History {
         self.entries.retain(|label, _| keep(label));
     }
 
-    /// The bytes to keep: a version, a message, and the message's digest.
+    /// The bytes to keep.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let entries = self.entries.iter().map(|(label, r)| EntryMessage::from_parts(label, r)).collect();
-        let body = HistoryMessage { entries }.encode_to_vec();
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(DigestFunction::Blake3.digest::<crate::digest::Blob>(&body).hash());
-        bytes.extend(body);
-        bytes
+        SEAL.close(&HistoryMessage { entries }.encode_to_vec())
     }
 
     /// Reads what [`History::encode`] wrote. Anything else, an older version included, is an empty history.
@@ -67,11 +64,7 @@ impl History {
     }
 
     fn try_decode(bytes: &[u8]) -> Option<Self> {
-        let (hash, body) = bytes.strip_prefix(MAGIC)?.split_at_checked(32)?;
-        if DigestFunction::Blake3.digest::<crate::digest::Blob>(body).hash() != hash {
-            return None;
-        }
-        let message = HistoryMessage::decode(body).ok()?;
+        let message = HistoryMessage::decode(SEAL.open(bytes)?).ok()?;
         let entries = message.entries.into_iter().map(EntryMessage::into_parts).collect::<Option<_>>()?;
         Some(Self { entries })
     }
@@ -87,8 +80,7 @@ pub fn digest_of_outputs(result: &ActionResult) -> String {
     hasher.finish::<crate::digest::Blob>().hex()
 }
 
-/// The format's name and version.
-const MAGIC: &[u8] = b"run-history-1\n";
+const SEAL: Seal = Seal { kind: *b"HIST", version: 1 };
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct HistoryMessage {
@@ -343,7 +335,7 @@ mod tests {
     #[test]
     fn anything_else_is_an_empty_history() {
         let bytes = sample().encode();
-        for cut in [0, 5, MAGIC.len(), MAGIC.len() + 32, bytes.len() - 1] {
+        for cut in [0, 5, 24, 25, bytes.len() - 1] {
             assert_eq!(History::decode(&bytes[..cut]), History::default(), "{cut}");
         }
         for flip in 0..bytes.len() {

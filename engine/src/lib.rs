@@ -8,11 +8,11 @@
 //! From the ground up; a module may use those of its own layer and of the layers above it in this list, and
 //! `tests/tidy.rs` holds the list as data:
 //!
-//! 0. words: [`path`], [`digest`], [`cancel`], [`clock`], [`wire`]
+//! 0. words: [`path`], [`digest`], [`cancel`], [`clock`], [`wire`], `sealed`
 //! 1. values: [`tree`], [`action`]
 //! 2. meaning: [`graph`], [`key`], [`explain`]
 //! 3. decisions and narration: [`schedule`], [`event`]
-//! 4. hands: [`files`], [`store`], [`sandbox`], [`history`]
+//! 4. hands: [`files`], [`store`], [`sandbox`], [`history`], [`witness`]
 //! 5. the driver: [`build`]
 //!
 //! What is deliberately not here:
@@ -37,8 +37,10 @@ pub mod key;
 pub mod path;
 pub mod sandbox;
 pub mod schedule;
+mod sealed;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tree;
 pub mod wire;
+pub mod witness;

@@ -11,7 +11,12 @@ use crate::tree::Node;
 
 /// Writes one output where it is wanted. Returns whether anything had to be written: a file that is already right is
 /// not touched, so tools that watch times see nothing.
-pub(super) fn export(known: &Known, export: &Export, workspace: &Path, blobs: &dyn Blobs) -> Result<bool, MaterializeError> {
+pub(super) fn export(
+    known: &Known,
+    export: &Export,
+    workspace: &Path,
+    blobs: &dyn Blobs,
+) -> Result<bool, MaterializeError> {
     let node = known.node(&export.output).expect("the graph checked that it is declared");
     let mut files: Vec<(RelPath, Node)> = Vec::new();
     match node {

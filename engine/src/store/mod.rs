@@ -7,6 +7,22 @@
 //!   separately ([`Blobs::find_missing`]), because only the caller knows when that matters.
 //! - Any call may come from any thread, and any number of processes may share one store.
 
+pub mod disk;
+pub mod gc;
+pub mod lease;
+pub mod memory;
+pub mod verify;
+
+mod atomic;
+mod claims;
+mod copy;
+mod layout;
+mod results;
+mod survey;
+
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +30,8 @@ use std::time::Duration;
 
 use crate::digest::{ActionKey, BlobDigest, DigestFunction};
 use crate::path::RelPath;
+
+pub use copy::fixed_mtime;
 
 /// Content-addressed bytes.
 pub trait Blobs: Send + Sync {
@@ -66,7 +84,8 @@ pub trait Results: Send + Sync {
     /// [`StoreError`] when the store can't be asked. A record that can't be understood is not an error: it is absent.
     fn get(&self, key: &ActionKey) -> Result<Option<ActionResult>, StoreError>;
 
-    /// Records a result. The first one recorded wins: the result that stands afterwards is returned.
+    /// Records a result. The first one recorded wins, unless the new one comes from a stronger sandbox: the result that
+    /// stands afterwards is returned.
     ///
     /// # Errors
     /// [`StoreError`] when it can't be written.
@@ -140,6 +159,16 @@ pub enum Strength {
     Partial,
     /// Nothing but declared inputs can be seen.
     Full,
+}
+
+/// Which of two results for one key is kept: the first, unless the second comes from a stronger sandbox.
+fn standing<'a>(first: Option<&'a ActionResult>, second: &'a ActionResult) -> &'a ActionResult {
+    first.filter(|first| first.strength >= second.strength).unwrap_or(second)
+}
+
+/// Says what failed and where, once it is known why.
+pub(crate) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    move |cause| StoreError { what, path: path.to_owned(), cause }
 }
 
 /// The store can't do what it was asked: this machine's move, not the user's.

@@ -1,0 +1,143 @@
+//! Leases: what keeps the collector from blobs that a running build has seen.
+//!
+//! A lease is a file, locked for as long as its build runs, so that a dead build's lease can be told from a live one.
+//! The file's own time stamp is the start of the lease, and a store under a lease brings the stamp of each blob it
+//! reports up to at least that; the collector never takes a blob stamped since the oldest live lease began. All of
+//! these stamps come from one clock, the file system's, so nothing depends on anybody else's.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
+
+use super::layout::Layout;
+use super::{StoreError, failed};
+use crate::files::stamp::Stamp;
+
+/// Protects every blob that the store reports while it is held. Released on drop, and when the process dies.
+#[derive(Debug)]
+pub struct Lease {
+    /// Held for its lock.
+    _file: File,
+    path: PathBuf,
+    start_ns: i64,
+}
+
+impl Lease {
+    /// A lease that starts now.
+    pub(super) fn take(layout: &Layout) -> Result<Self, StoreError> {
+        let dir = layout.leases();
+        loop {
+            let (file, path) = tempfile::Builder::new()
+                .prefix("lease-")
+                .tempfile_in(&dir)
+                .and_then(|temp| temp.keep().map_err(|e| e.error))
+                .map_err(failed("create a file in", &dir))?;
+            file.lock().map_err(failed("lock", &path))?;
+            // Between its creation and its locking the collector may have taken the file for a dead build's.
+            let start_ns = match (Stamp::of(&path), Stamp::of_file(&file)) {
+                (Ok(named), Ok(ours)) if named.inode == ours.inode => ours.mtime_ns,
+                (Err(e), _) if e.kind() == ErrorKind::NotFound => continue,
+                (Err(e), _) | (_, Err(e)) => return Err(failed("read", &path)(e)),
+                (Ok(_), Ok(_)) => continue,
+            };
+            return Ok(Self { _file: file, path, start_ns });
+        }
+    }
+
+    /// When it started, in nanoseconds of the file system's clock.
+    pub(super) const fn start_ns(&self) -> i64 {
+        self.start_ns
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // What can't be removed is found unlocked, and removed, by the next collection.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// When the oldest live lease started; `None` when nobody holds one. Removes the leases of dead builds.
+pub(super) fn oldest_live(layout: &Layout) -> Result<Option<i64>, StoreError> {
+    let dir = layout.leases();
+    let mut oldest = None;
+    for entry in fs::read_dir(&dir).map_err(failed("read", &dir))? {
+        let path = entry.map_err(failed("read", &dir))?.path();
+        if let Some(start_ns) = live_since(&path).map_err(failed("read", &path))? {
+            oldest = Some(oldest.map_or(start_ns, |oldest: i64| oldest.min(start_ns)));
+        }
+    }
+    Ok(oldest)
+}
+
+fn live_since(path: &Path) -> io::Result<Option<i64>> {
+    let file = match File::open(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Ok(Some(Stamp::of_file(&file)?.mtime_ns)),
+        Err(TryLockError::Error(e)) => Err(e),
+        Ok(()) => match fs::remove_file(path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+            _ => Ok(None),
+        },
+    }
+}
+
+/// Brings stamps up to the latest lease of this process.
+#[derive(Debug)]
+pub(super) struct Toucher {
+    /// Files stamped earlier than this are touched; before the first lease, none.
+    before_ns: AtomicI64,
+}
+
+impl Toucher {
+    /// One that touches nothing yet.
+    pub(super) const fn idle() -> Self {
+        Self { before_ns: AtomicI64::new(i64::MIN) }
+    }
+
+    /// From here on, what is used gets a stamp no older than this lease.
+    pub(super) fn follow(&self, lease: &Lease) {
+        self.before_ns.fetch_max(lease.start_ns(), Ordering::Relaxed);
+    }
+
+    /// Brings the file's stamp up to the lease unless it is at most `slack_ns` older. False when the file is gone.
+    pub(super) fn touch(&self, path: &Path, stamp: &Stamp, slack_ns: i64) -> Result<bool, StoreError> {
+        if stamp.mtime_ns.saturating_add(slack_ns) >= self.before_ns.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        match rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::NOENT) => Ok(false),
+            Err(e) => Err(failed("mark as used", path)(e.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_count_while_they_are_held_and_dead_ones_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::open(dir.path()).unwrap();
+        assert_eq!(oldest_live(&layout).unwrap(), None);
+        let one = Lease::take(&layout).unwrap();
+        let two = Lease::take(&layout).unwrap();
+        assert_eq!(oldest_live(&layout).unwrap(), Some(one.start_ns().min(two.start_ns())));
+        drop(one);
+        assert_eq!(oldest_live(&layout).unwrap(), Some(two.start_ns()));
+        drop(two);
+        fs::write(layout.leases().join("lease-of-the-dead"), "").unwrap();
+        assert_eq!(oldest_live(&layout).unwrap(), None);
+        assert_eq!(fs::read_dir(layout.leases()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,143 @@
+//! The collector: who goes, who stays, and what it may never do.
+
+use std::time::SystemTime;
+
+use super::*;
+
+/// Makes a file look as if it was last used on a day long ago.
+fn age(path: &Path, day: u64) {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400 * day);
+    let times = fs::FileTimes::new().set_modified(time);
+    fs::File::open(path).unwrap().set_times(times).unwrap();
+}
+
+/// A blob last used on `day`.
+fn blob(store: &DiskStore, text: &str, day: u64) -> BlobDigest {
+    let digest = Blobs::put(store, text.as_bytes()).unwrap();
+    age(&files_of(store, digest)[0], day);
+    digest
+}
+
+/// A result last used on `day`, standing for one blob last used on day 1.
+fn action(store: &DiskStore, text: &str, day: u64) -> BlobDigest {
+    let output = blob(store, text, 1);
+    Results::put(store, &key(text), &result(output, Strength::Full)).unwrap();
+    age(&store.layout.record(DigestFunction::Blake3, &key(text)), day);
+    output
+}
+
+fn bytes(store: &DiskStore) -> u64 {
+    let usage = store.stats().unwrap().per_function[&DigestFunction::Blake3];
+    usage.blob_bytes + usage.result_bytes
+}
+
+#[test]
+fn the_least_recently_used_goes_first_and_no_result_outlives_its_blobs() {
+    let (_dir, store) = disk();
+    let old = action(&store, "an old action", 10);
+    let young = action(&store, "a younger action", 20);
+    let loose = blob(&store, "nobody's blob, used in between", 15);
+    assert_eq!(store.collect(bytes(&store)).unwrap().unwrap().freed_bytes, 0, "under the cap nothing goes");
+
+    let done = store.collect(bytes(&store) - 1).unwrap().unwrap();
+    assert_eq!((done.n_blobs, done.n_results), (1, 1));
+    assert_eq!(store.find_missing(&[old, young, loose]).unwrap(), [old]);
+    assert_eq!(Results::get(&store, &key("an old action")).unwrap(), None);
+    assert!(Results::get(&store, &key("a younger action")).unwrap().is_some());
+
+    store.collect(bytes(&store) - 1).unwrap().unwrap();
+    assert_eq!(store.find_missing(&[young, loose]).unwrap(), [loose], "the action was used later");
+    let done = store.collect(0).unwrap().unwrap();
+    assert_eq!((done.n_blobs, done.kept_bytes), (1, 0));
+}
+
+#[test]
+fn a_running_build_keeps_what_it_has_seen() {
+    let (dir, store) = disk();
+    let digests: Vec<_> = (0..5).map(|i| blob(&store, &format!("blob {i}"), 3)).collect();
+    let build = DiskStore::open(dir.path(), DigestFunction::Blake3).unwrap();
+    let lease = build.lease().unwrap();
+    let to = dir.path().join("to");
+    assert_eq!(build.find_missing(&digests[..1]).unwrap(), []);
+    assert!(Blobs::get(&build, digests[1]).unwrap().is_some());
+    assert!(build.copy_to(digests[2], false, &to).unwrap());
+    Blobs::put(&build, b"blob 3").unwrap();
+    store.collect(0).unwrap().unwrap();
+    assert_eq!(build.find_missing(&digests).unwrap(), digests[4..], "only what it never asked for is gone");
+    drop(lease);
+    // The collector's own lease must start later than the build's touches.
+    std::thread::sleep(Duration::from_millis(20));
+    store.collect(0).unwrap().unwrap();
+    assert_eq!(store.find_missing(&digests).unwrap(), digests);
+}
+
+#[test]
+fn using_a_result_makes_it_young() {
+    let (_dir, store) = disk();
+    action(&store, "one", 10);
+    action(&store, "two", 11);
+    let lease = store.lease().unwrap();
+    Results::get(&store, &key("one")).unwrap().unwrap();
+    drop(lease);
+    store.collect(bytes(&store) - 1).unwrap().unwrap();
+    assert!(Results::get(&store, &key("one")).unwrap().is_some());
+    assert_eq!(Results::get(&store, &key("two")).unwrap(), None);
+}
+
+#[test]
+fn directories_hold_on_to_what_is_in_them() {
+    let (_dir, store) = disk();
+    let file = blob(&store, "a file in a directory", 1);
+    let mut tree = crate::tree::Tree::new();
+    let node = crate::tree::Node::File { digest: file, executable: false };
+    tree.insert(&RelPath::new("a/b").unwrap(), node).unwrap();
+    let tree = Blobs::put(&store, &tree.encode_whole(DigestFunction::Blake3)).unwrap();
+    let mut with_tree = result(tree, Strength::Full);
+    with_tree.outputs[0].node = OutputNode::Directory { tree };
+    Results::put(&store, &key("t"), &with_tree).unwrap();
+    let loose = blob(&store, "loose", 2);
+    store.collect(bytes(&store) - 1).unwrap().unwrap();
+    assert_eq!(store.find_missing(&[file, loose]).unwrap(), [loose]);
+    for path in files_of(&store, file) {
+        fs::remove_file(path).unwrap();
+    }
+    assert_eq!(store.collect(u64::MAX).unwrap().unwrap().n_results, 1, "it promises what is lost");
+}
+
+#[test]
+fn abandoned_temporary_files_go_and_fresh_ones_stay() {
+    let (_dir, store) = disk();
+    for (name, day) in [("in-old", 1), ("in-new", 0)] {
+        let path = store.layout.tmp().join(name);
+        fs::write(&path, "half").unwrap();
+        if day > 0 {
+            age(&path, day);
+        }
+    }
+    assert_eq!(store.collect(u64::MAX).unwrap().unwrap().n_abandoned, 1);
+    assert!(store.layout.tmp().join("in-new").exists());
+}
+
+#[test]
+fn one_collects_at_a_time() {
+    let (dir, store) = disk();
+    let other = fs::File::create(dir.path().join("gc.lock")).unwrap();
+    other.lock().unwrap();
+    assert_eq!(store.collect(0).unwrap(), None);
+    assert_eq!(store.verify_all().unwrap(), None);
+    drop(other);
+    assert!(store.collect(0).unwrap().is_some());
+}
+
+#[test]
+fn verification_drops_what_is_damaged_and_what_stood_for_it() {
+    let (_dir, store) = disk();
+    let (one, two) = (action(&store, "one", 10), action(&store, "two", 10));
+    store.lend(two, true).unwrap().unwrap();
+    overwrite(&files_of(&store, one)[0], |bytes| bytes[0] ^= 4);
+    overwrite(&files_of(&store, two)[0], |bytes| bytes[0] ^= 4);
+    let found = store.verify_all().unwrap().unwrap();
+    assert_eq!((found.n_blobs, found.n_corrupt, found.n_results, found.n_dangling), (3, 2, 2, 1));
+    assert!(Results::get(&store, &key("two")).unwrap().is_some(), "its executable file is still good");
+    assert_eq!(store.verify_all().unwrap().unwrap().n_corrupt, 0);
+}

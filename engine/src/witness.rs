@@ -1,0 +1,265 @@
+//! `Witness`: what a finished build looked at. If nothing of it moved, nothing needs doing.
+//!
+//! The caller says who is asking (an identity digest), which files and directories were looked at and what their
+//! stamps were *when they were looked at*, which paths were found absent, and which outputs were left behind. The
+//! stamps of directories stand in for walks: a file that comes or goes changes its directory's.
+//!
+//! A stamp that is [racy](Stamp::is_racy) when it is recorded proves nothing; the witness says so at once when it is
+//! asked, and the caller does the work that a new witness comes from.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write as _};
+use std::ops::Range;
+use std::path::Path;
+use std::time::SystemTime;
+
+use rayon::prelude::*;
+
+use crate::files::stamp::{Kind, Stamp};
+use crate::path::RelPath;
+use crate::sealed::{Fields, Seal, push_sized};
+use crate::store::{StoreError, failed};
+
+const SEAL: Seal = Seal { kind: *b"WITN", version: 1 };
+
+/// How many stats one thread does at a time.
+const CHUNK_FILES: usize = 256;
+
+/// What a build looked at, and what it left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Witness {
+    identity: [u8; 32],
+    payload: Vec<u8>,
+    /// Every path, one after the other.
+    paths: String,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    path: Range<u32>,
+    sight: Sight,
+}
+
+/// What was seen at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// This, and it could not have changed unseen.
+    Stamped(Stamp),
+    /// Something that may have changed unseen since.
+    Racy,
+    /// Nothing.
+    Absent,
+}
+
+/// Where something is: in the workspace, or anywhere on the machine.
+#[derive(Debug, Clone, Copy)]
+pub enum At<'a> {
+    /// Relative to the root that [`Witness::check`] is given.
+    Inside(&'a RelPath),
+    /// The root itself.
+    Root,
+    /// An absolute path, such as a toolchain's directory.
+    Absolute(&'a Path),
+}
+
+/// Whether anything moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything is as it was.
+    Same,
+    /// Something is not: the first such path, in the order they were recorded.
+    Moved {
+        /// As it was recorded: relative to the root, or absolute; `.` for the root itself.
+        path: String,
+        /// What happened to it.
+        why: Moved,
+    },
+}
+
+/// What happened to a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// A file is gone, or can't be looked at any more.
+    Vanished,
+    /// Something stands where nothing was.
+    Appeared,
+    /// Its stamp is another one.
+    Changed,
+    /// It was changed so shortly before it was recorded that it may have changed since.
+    Racy,
+}
+
+impl Witness {
+    /// A witness of nothing yet. `identity` covers whatever else the outcome depends on: the request, the program, the
+    /// environment. `payload` is kept for the caller.
+    #[must_use]
+    pub const fn new(identity: [u8; 32], payload: Vec<u8>) -> Self {
+        Self { identity, payload, paths: String::new(), entries: Vec::new() }
+    }
+
+    /// Who asked.
+    #[must_use]
+    pub const fn identity(&self) -> &[u8; 32] {
+        &self.identity
+    }
+
+    /// What the caller wanted kept.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// Records a file, link or directory and its stamp from before it was read. `looked` is a moment before the build
+    /// looked at anything (for an output: after it was written, which is when its stamp was taken).
+    ///
+    /// # Errors
+    /// [`NotText`] when an absolute path is not UTF-8.
+    pub fn saw(&mut self, at: At<'_>, stamp: Stamp, looked: SystemTime) -> Result<(), NotText> {
+        self.push(at, if stamp.is_racy(looked) { Sight::Racy } else { Sight::Stamped(stamp) })
+    }
+
+    /// Records that nothing is at a path.
+    ///
+    /// # Errors
+    /// [`NotText`] when an absolute path is not UTF-8.
+    pub fn saw_nothing(&mut self, at: At<'_>) -> Result<(), NotText> {
+        self.push(at, Sight::Absent)
+    }
+
+    fn push(&mut self, at: At<'_>, sight: Sight) -> Result<(), NotText> {
+        let text = match at {
+            At::Inside(path) => path.as_str(),
+            At::Root => ".",
+            At::Absolute(path) => path.to_str().ok_or(NotText)?,
+        };
+        let start = self.paths.len();
+        self.paths.push_str(text);
+        let offset = |n: usize| u32::try_from(n).expect("the paths of one build are shorter than 4 GiB");
+        self.entries.push(Entry { path: offset(start)..offset(self.paths.len()), sight });
+        Ok(())
+    }
+
+    /// How many paths it covers.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it covers nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Looks at everything again, in the directory `root`, with one stat each, on all threads of the pool.
+    #[must_use]
+    pub fn check(&self, root: &Path) -> Verdict {
+        let Ok(dir) = File::open(root) else {
+            return Verdict::Moved { path: ".".into(), why: Moved::Vanished };
+        };
+        let moved = self.entries.par_iter().with_min_len(CHUNK_FILES).find_map_first(|entry| {
+            let path = &self.paths[entry.path.start as usize..entry.path.end as usize];
+            entry.sight.find_move(&dir, path).map(|why| (path, why))
+        });
+        moved.map_or(Verdict::Same, |(path, why)| Verdict::Moved { path: path.to_owned(), why })
+    }
+
+    /// Writes it to a file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it can't be written.
+    pub fn save(&self, path: &Path) -> Result<(), StoreError> {
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let write = || -> io::Result<()> {
+            let mut file = tempfile::Builder::new().prefix(".run-").tempfile_in(dir)?;
+            file.write_all(&self.to_bytes())?;
+            file.persist(path).map(drop).map_err(|e| e.error)
+        };
+        write().map_err(failed("write", path))
+    }
+
+    /// The witness in a file; `None` when there is none that can be read.
+    #[must_use]
+    pub fn load(path: &Path) -> Option<Self> {
+        Self::from_bytes(&fs::read(path).ok()?)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(self.entries.len() * (Stamp::BYTES + 5) + self.paths.len() + 64);
+        body.extend(self.identity);
+        push_sized(&mut body, &self.payload);
+        push_sized(&mut body, self.paths.as_bytes());
+        for Entry { path, sight } in &self.entries {
+            body.extend((path.end - path.start).to_le_bytes());
+            match sight {
+                Sight::Stamped(stamp) => {
+                    body.push(1);
+                    stamp.write(&mut body);
+                }
+                Sight::Racy => body.push(2),
+                Sight::Absent => body.push(3),
+            }
+        }
+        SEAL.close(&body)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut fields = Fields(SEAL.open(bytes)?);
+        let mut witness = Self::new(fields.array()?, fields.sized()?.to_vec());
+        witness.paths = fields.text()?.to_owned();
+        witness.entries.reserve(fields.0.len() / (Stamp::BYTES + 5));
+        let mut start = 0_u32;
+        while !fields.0.is_empty() {
+            let end = start.checked_add(fields.u32()?)?;
+            witness.paths.get(start as usize..end as usize)?;
+            let sight = match fields.u8()? {
+                1 => Sight::Stamped(Stamp::read(&mut fields)?),
+                2 => Sight::Racy,
+                3 => Sight::Absent,
+                _ => return None,
+            };
+            witness.entries.push(Entry { path: start..end, sight });
+            start = end;
+        }
+        Some(witness)
+    }
+}
+
+impl Sight {
+    fn find_move(&self, dir: &File, path: &str) -> Option<Moved> {
+        let now = || Stamp::below(dir, path);
+        match self {
+            Self::Racy => Some(Moved::Racy),
+            Self::Stamped(then) => match now() {
+                Ok(now) if is_same(then, &now) => None,
+                Ok(_) => Some(Moved::Changed),
+                Err(_) => Some(Moved::Vanished),
+            },
+            Self::Absent => match now() {
+                Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
+                Ok(_) | Err(_) => Some(Moved::Appeared),
+            },
+        }
+    }
+}
+
+/// The size of a directory is the file system's own affair, and its times tell all we need.
+fn is_same(then: &Stamp, now: &Stamp) -> bool {
+    if then.kind() == Kind::Directory {
+        return Stamp { size_bytes: now.size_bytes, ..*then } == *now;
+    }
+    then == now
+}
+
+/// A path that isn't UTF-8 can't be recorded, so there can be no witness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotText;
+
+impl std::fmt::Display for NotText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the path is not UTF-8")
+    }
+}
+
+impl std::error::Error for NotText {}
