@@ -1,5 +1,6 @@
 //! `Diagnostic`: what is wrong, where, and what to do about it, as data. Drawing one is the command line's business.
 
+use std::fmt;
 use std::ops::Range;
 
 /// One problem with what the user wrote.
@@ -80,6 +81,37 @@ impl Diagnostic {
         self
     }
 }
+
+/// Why a parser refuses a text, before anyone knows where the text stands.
+///
+/// Displays as a message: `size `20XB` has the unknown unit `XB``.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// What the text should have been, as a noun: `size`.
+    pub what: &'static str,
+    /// The text as it was given.
+    pub text: String,
+    /// What is wrong with it, as a clause that fits after the text.
+    pub why: String,
+    /// What to write instead, as a whole sentence in lowercase.
+    pub help: String,
+}
+
+impl Refused {
+    /// This refusal as an error at a place.
+    #[must_use]
+    pub fn at(&self, code: &'static str, file: &str, span: Range<usize>) -> Diagnostic {
+        Diagnostic::error(code, self.to_string()).at(file, span, "").help(&self.help)
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}` {}", self.what, self.text.escape_debug(), self.why)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// The candidate closest to what was written, if any is close enough to be what was meant.
 #[must_use]

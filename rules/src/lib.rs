@@ -1,3 +1,8 @@
 //! Turns `run.toml` into build actions for WebAssembly components. Builds nothing itself and prints nothing.
 
+pub mod capability;
+pub mod codes;
 pub mod diagnostic;
+pub mod manifest;
+pub mod name;
+pub mod quantity;

@@ -1,0 +1,587 @@
+//! What a manifest means: judges the mirror of the file, then fills in the defaults.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Range;
+
+use run_engine::digest::DigestFunction;
+use run_engine::path::RelPath;
+use serde::Deserialize as _;
+use toml::de::DeTable;
+
+use super::conform::conform;
+use super::links::{Link, Target, Targets};
+use super::raw::{FilePath, Raw, RawCommand, RawComponent, RawCompose, RawTest, RawToolchain};
+use super::{
+    Build, Cache, Call, Command, Component, Compose, Detection, DigestChoice, Expected, Interface, Language,
+    LanguageChoice, Manifest, Origin, Profile, Project, Recipe, RustTarget, Source, Sources, Spanned, StandardWorld,
+    TargetKind, Test, Toolchain, default_test_name, detect,
+};
+use crate::diagnostic::Diagnostic;
+use crate::name::TargetName;
+use crate::quantity::Size;
+
+/// How many instructions a guest may execute unless told otherwise.
+const DEFAULT_FUEL: u64 = 1_000_000_000_000;
+/// How much memory a guest may use unless told otherwise.
+const DEFAULT_MEMORY: Size = Size { bytes: 1 << 30 };
+/// How large the store on this machine may grow unless told otherwise.
+const DEFAULT_MAX_SIZE: Size = Size { bytes: 20_000_000_000 };
+/// Where components are put unless told otherwise.
+const DEFAULT_OUTPUT_DIR: &str = "target/wasm";
+
+/// What a command may not write: the places that are ours, git's or cargo's.
+const RESERVED: &[&str] = &["target", ".run", ".git", "run.toml", "run.lock.toml"];
+
+/// The keys that only some languages have.
+const LANGUAGE_KEYS: &[(&str, &[Language])] = &[
+    ("target", &[Language::Rust]),
+    ("features", &[Language::Rust]),
+    ("compiler", &[Language::Go]),
+    ("engine", &[Language::JavaScript, Language::TypeScript]),
+    ("typecheck", &[Language::Python, Language::TypeScript]),
+];
+
+/// Checks a text. The problems are in no order; the manifest may be there although some of them are errors.
+pub(super) fn check(text: &str, file: &str) -> (Option<Manifest>, Vec<Diagnostic>) {
+    let mut document = match DeTable::parse(text) {
+        Ok(document) => document,
+        Err(error) => return (None, vec![malformed(&error, text, file)]),
+    };
+    let has_remote = document.get_ref().contains_key("remote");
+    let mut problems = conform(document.get_mut(), file);
+    let raw = match Raw::deserialize(toml::de::Deserializer::from(document)) {
+        Ok(raw) => raw,
+        // What conforms deserialises (a test holds the two together); should it ever not, this at least says where.
+        Err(error) => {
+            problems.push(malformed(&error, text, file));
+            return (None, problems);
+        }
+    };
+    judge(&raw, file, &mut problems);
+    let digest_function = match raw.cache.digest.unwrap_or(DigestChoice::Auto) {
+        DigestChoice::Auto if has_remote => DigestFunction::Sha256,
+        DigestChoice::Auto | DigestChoice::Blake3 => DigestFunction::Blake3,
+        DigestChoice::Sha256 => DigestFunction::Sha256,
+    };
+    (manifest(raw, text, file, digest_function), problems)
+}
+
+fn malformed(error: &toml::de::Error, text: &str, file: &str) -> Diagnostic {
+    let what = error.message().lines().next().unwrap_or("it can't be read");
+    let help = if what.starts_with("duplicate key") {
+        "keep one of them; a table may be written only once, and an entry of a list needs double brackets"
+    } else {
+        "mend this place first; the rest is checked when the file can be read"
+    };
+    let span = error.span().unwrap_or(0..text.len());
+    Diagnostic::error("malformed", format!("{file} is not TOML: {what}")).at(file, span, "").help(help)
+}
+
+/// Reports everything that is wrong with what is written, taken together.
+fn judge(raw: &Raw, file: &str, problems: &mut Vec<Diagnostic>) {
+    let targets = Targets::new(file, targets(raw), problems);
+    targets.check(problems);
+    let mut judge = Judge { file, targets: &targets, problems };
+    for component in &raw.component {
+        judge.component(&component.value);
+    }
+    judge.commands(raw);
+    judge.tests(&raw.test);
+    judge.grants(raw);
+}
+
+/// Every target that has a name, with whom it names.
+fn targets(raw: &Raw) -> Vec<Target<'_>> {
+    let to = |to, takes_commands| Link { to, takes_commands };
+    let components = raw.component.iter().filter_map(|component| {
+        Some(Target {
+            name: component.name.as_ref()?,
+            kind: TargetKind::Component,
+            enabled: component.enabled.unwrap_or(true),
+            links: component.depends.iter().map(|name| to(name, true)).collect(),
+        })
+    });
+    let composes = raw.compose.iter().filter_map(|compose| {
+        Some(Target {
+            name: compose.name.as_ref()?,
+            kind: TargetKind::Compose,
+            enabled: true,
+            links: compose.root.iter().chain(&compose.with).map(|name| to(name, false)).collect(),
+        })
+    });
+    let commands = raw.command.iter().filter_map(|command| {
+        Some(Target {
+            name: command.name.as_ref()?,
+            kind: TargetKind::Command,
+            enabled: true,
+            links: command.depends.iter().map(|name| to(name, true)).collect(),
+        })
+    });
+    components.chain(composes).chain(commands).collect()
+}
+
+struct Judge<'a> {
+    file: &'a str,
+    targets: &'a Targets<'a>,
+    problems: &'a mut Vec<Diagnostic>,
+}
+
+impl Judge<'_> {
+    fn error(&mut self, code: &'static str, message: String, span: &Range<usize>, help: impl Into<String>) {
+        self.problems.push(Diagnostic::error(code, message).at(self.file, span.clone(), "").help(help));
+    }
+
+    fn component(&mut self, component: &RawComponent) {
+        match (&component.source, &component.path) {
+            (Some(source), None) => {
+                let language = language_choice(component.language.as_ref(), &source.value.0);
+                let keys = language_keys(component);
+                self.problems.extend(language_problems(&language, None, &keys, &source.span, self.file));
+                self.world(component);
+            }
+            (None, Some(_)) => self.prebuilt(component),
+            // Neither or both was reported by the table of keys.
+            _ => {}
+        }
+    }
+
+    /// Without `wit`, only the standard worlds are known.
+    fn world(&mut self, component: &RawComponent) {
+        if let (Some(world), None) = (&component.world, &component.wit)
+            && world.value.as_str().parse::<StandardWorld>().is_err()
+        {
+            let message = format!("world `{}` is described nowhere", world.value);
+            let help = "add `wit`, the file or directory that describes it; without it there are \
+                        `wasi:cli/command` and `wasi:http/proxy`";
+            self.error("missing-key", message, &world.span, help);
+        }
+    }
+
+    fn prebuilt(&mut self, component: &RawComponent) {
+        let mut keys = language_keys(component);
+        let mut note = |key, span: Option<&Range<usize>>| {
+            keys.extend(span.map(|span| Spanned { value: key, span: span.clone() }));
+        };
+        note("language", component.language.as_ref().map(|s| &s.span));
+        note("wit", component.wit.as_ref().map(|s| &s.span));
+        note("world", component.world.as_ref().map(|s| &s.span));
+        note("sources", component.sources.as_ref().map(|s| &s.span));
+        for key in keys {
+            let message = format!("`{}` does not apply to a pre-built component", key.value);
+            let help = "remove it; a pre-built component is complete, and carries its own interface";
+            self.error("inapplicable-key", message, &key.span, help);
+        }
+    }
+
+    fn commands(&mut self, raw: &Raw) {
+        for command in &raw.command {
+            if let Some(run) = command.run.as_ref().filter(|run| run.value.first().is_none_or(|p| p.value.is_empty())) {
+                let message = "`run` names no program".to_owned();
+                self.error(
+                    "empty-command",
+                    message,
+                    &run.span,
+                    "write the program and its arguments, as in `run = [\"jq\", \".\"]`",
+                );
+            }
+        }
+        let output_dir = raw.build.output_dir.as_ref().map(|dir| dir.value.0.clone());
+        for output in raw.command.iter().flat_map(|command| &command.outputs) {
+            let path = &output.value.0;
+            let reserved = RESERVED.iter().filter_map(|place| RelPath::new(place).ok()).chain(output_dir.clone());
+            for place in reserved.filter(|place| path.starts_with(place)).take(1) {
+                let message = format!("`{path}` is not a place for a command's output");
+                let help =
+                    format!("write it elsewhere, as in `gen/{}`; `{place}` belongs to the tools", path.file_name());
+                self.error("reserved-output", message, &output.span, help);
+            }
+        }
+        self.outputs_apart(&raw.command);
+    }
+
+    /// No output may be another, or lie inside another: whose would the bytes be?
+    fn outputs_apart(&mut self, commands: &[Spanned<RawCommand>]) {
+        let mut writers: BTreeMap<&RelPath, &Spanned<FilePath>> = BTreeMap::new();
+        let outputs = || commands.iter().flat_map(|command| &command.outputs);
+        for output in outputs() {
+            match writers.entry(&output.value.0) {
+                Entry::Vacant(free) => {
+                    free.insert(output);
+                }
+                Entry::Occupied(first) => {
+                    let message = format!("`{}` is written twice", output.value.0);
+                    self.clash(message, output, first.get());
+                }
+            }
+        }
+        for output in outputs() {
+            let path = &output.value.0;
+            let ancestors = std::iter::successors(path.parent(), RelPath::parent);
+            if let Some(outer) = ancestors.into_iter().find_map(|ancestor| writers.get(&ancestor)) {
+                self.clash(format!("`{path}` lies inside `{}`, another output", outer.value.0), output, outer);
+            }
+        }
+    }
+
+    fn clash(&mut self, message: String, output: &Spanned<FilePath>, other: &Spanned<FilePath>) {
+        self.problems.push(
+            Diagnostic::error("duplicate-output", message)
+                .at(self.file, output.span.clone(), "")
+                .at(self.file, other.span.clone(), "written here too")
+                .help("let one command write it, and the others name that command in `depends`"),
+        );
+    }
+
+    fn tests(&mut self, tests: &[Spanned<RawTest>]) {
+        let mut first_of: BTreeMap<(&str, String), Range<usize>> = BTreeMap::new();
+        for test in tests {
+            let Some(component) = &test.value.component else { continue };
+            self.test(&test.value, component, &test.span);
+            let name = test_name(&test.value, component, &test.span);
+            match first_of.entry((component.value.as_str(), name.value)) {
+                Entry::Vacant(free) => {
+                    free.insert(name.span);
+                }
+                Entry::Occupied(first) => {
+                    let (component, test) = first.key();
+                    self.problems.push(
+                        Diagnostic::error("duplicate-test", format!("two tests of `{component}` are called `{test}`"))
+                            .at(self.file, name.span, "")
+                            .at(self.file, first.get().clone(), "first used here")
+                            .help("give one of them another `name`"),
+                    );
+                }
+            }
+        }
+    }
+
+    fn test(&mut self, test: &RawTest, component: &Spanned<TargetName>, span: &Range<usize>) {
+        let Some(target) = self.targets.find(component.as_str()) else {
+            self.problems.push(self.targets.unknown(component));
+            return;
+        };
+        match (target.kind, &test.function) {
+            (TargetKind::Command, _) => self.test_of_command(test, component),
+            (_, Some(function)) => self.test_of_function(test, function),
+            (_, None) => self.test_of_program(test, span),
+        }
+    }
+
+    /// A test of a command target only says how that command exits.
+    fn test_of_command(&mut self, test: &RawTest, component: &Spanned<TargetName>) {
+        let name = &component.value;
+        if test.expected_exit.is_none() {
+            let message = format!("this test of the command `{name}` does not say how it exits");
+            self.error("missing-key", message, &component.span, "add `expected_exit = 0`");
+        }
+        for key in guest_keys(test) {
+            let message = format!("`{}` does not apply to a command, and `{name}` is one", key.value);
+            self.error("inapplicable-key", message, &key.span, "remove it; a command runs as its own table says");
+        }
+    }
+
+    fn test_of_function(&mut self, test: &RawTest, function: &Spanned<String>) {
+        for key in program_keys(test) {
+            let message =
+                format!("a test calls a function or runs a program, not both: `{}` is for programs", key.value);
+            self.problems.push(
+                Diagnostic::error("conflicting-keys", message)
+                    .at(self.file, key.span, "")
+                    .at(self.file, function.span.clone(), "calls a function")
+                    .help(format!("remove `{}` or `function`", key.value)),
+            );
+        }
+        match (&test.expected, &test.expected_error) {
+            (Some(value), Some(error)) => self.problems.push(
+                Diagnostic::error("conflicting-keys", "a function returns a value or an error, not both")
+                    .at(self.file, error.span.clone(), "")
+                    .at(self.file, value.span.clone(), "the value")
+                    .help("keep the one that is meant"),
+            ),
+            (None, None) => {
+                let message = format!("this test of `{}` expects nothing", function.value.escape_debug());
+                let help = "add `expected` or `expected_error`; a function without a result returns `()`";
+                self.error("missing-key", message, &function.span, help);
+            }
+            _ => {}
+        }
+    }
+
+    fn test_of_program(&mut self, test: &RawTest, span: &Range<usize>) {
+        let expects = test.expected_stdout.is_some() || test.expected_exit.is_some();
+        // A key that needs `function` was reported by the table of keys, with `function` as the remedy.
+        let wants_function = !test.args.is_empty() || test.expected.is_some() || test.expected_error.is_some();
+        if !expects && !wants_function {
+            let help = "add `function` and `expected`, or for a program `expected_exit` or `expected_stdout`";
+            self.error("missing-key", "this test expects nothing".to_owned(), span, help);
+        }
+    }
+
+    /// A test is granted no more than its component may ever be. What a composition may be depends on how it is
+    /// joined, so that is checked where it is run.
+    fn grants(&mut self, raw: &Raw) {
+        let named = |component: &&Spanned<RawComponent>, name: &TargetName| {
+            component.name.as_ref().is_some_and(|n| n.value == *name)
+        };
+        for test in &raw.test {
+            let Some(name) = &test.component else { continue };
+            let Some(component) = raw.component.iter().find(|component| named(component, &name.value)) else {
+                continue;
+            };
+            for grant in test.allow.iter().flat_map(|allow| &allow.value) {
+                if !component.capabilities.iter().any(|capability| capability.value.covers(&grant.value)) {
+                    let message = format!("`{}` may not be granted `{}`", name.value, grant.value);
+                    let help = format!("add `\"{}\"` to the `capabilities` of `{}`", grant.value, name.value);
+                    self.error("beyond-capabilities", message, &grant.span, help);
+                }
+            }
+        }
+    }
+}
+
+/// The keys of a test that only a program has.
+fn program_keys(test: &RawTest) -> Vec<Spanned<&'static str>> {
+    noted([
+        ("expected_stdout", test.expected_stdout.as_ref().map(|s| &s.span)),
+        ("expected_exit", test.expected_exit.as_ref().map(|s| &s.span)),
+        ("argv", test.argv.as_ref().map(|s| &s.span)),
+        ("stdin", test.stdin.as_ref().map(|s| &s.span)),
+    ])
+}
+
+/// The keys of a test that only a WebAssembly guest has.
+fn guest_keys(test: &RawTest) -> Vec<Spanned<&'static str>> {
+    noted([
+        ("function", test.function.as_ref().map(|s| &s.span)),
+        ("expected_stdout", test.expected_stdout.as_ref().map(|s| &s.span)),
+        ("argv", test.argv.as_ref().map(|s| &s.span)),
+        ("stdin", test.stdin.as_ref().map(|s| &s.span)),
+        ("env", test.env.as_ref().map(|s| &s.span)),
+        ("dirs", test.dirs.as_ref().map(|s| &s.span)),
+        ("allow", test.allow.as_ref().map(|s| &s.span)),
+        ("fuel", test.fuel.as_ref().map(|s| &s.span)),
+        ("memory", test.memory.as_ref().map(|s| &s.span)),
+        ("timeout", test.timeout.as_ref().map(|s| &s.span)),
+    ])
+}
+
+/// The keys of a component that only some languages have.
+fn language_keys(component: &RawComponent) -> Vec<Spanned<&'static str>> {
+    noted([
+        ("target", component.target.as_ref().map(|s| &s.span)),
+        ("features", component.features.as_ref().map(|s| &s.span)),
+        ("compiler", component.compiler.as_ref().map(|s| &s.span)),
+        ("engine", component.engine.as_ref().map(|s| &s.span)),
+        ("typecheck", component.typecheck.as_ref().map(|s| &s.span)),
+    ])
+}
+
+/// Those keys that were given, with the places of their values.
+fn noted<const N: usize>(keys: [(&'static str, Option<&Range<usize>>); N]) -> Vec<Spanned<&'static str>> {
+    keys.into_iter().filter_map(|(key, span)| Some(Spanned { value: key, span: span?.clone() })).collect()
+}
+
+fn language_choice(given: Option<&Spanned<Language>>, source: &Option<RelPath>) -> LanguageChoice {
+    match (given, detect(source.as_ref(), &[])) {
+        (Some(given), _) => LanguageChoice::Given(given.clone()),
+        (None, Detection::Found(language)) => LanguageChoice::Named(language),
+        (None, _) => LanguageChoice::Detect,
+    }
+}
+
+/// What is wrong with a component in this language. `detected` stands in where the manifest leaves the choice to it.
+fn language_problems(
+    choice: &LanguageChoice,
+    detected: Option<Language>,
+    keys: &[Spanned<&'static str>],
+    source: &Range<usize>,
+    file: &str,
+) -> Vec<Diagnostic> {
+    let (language, place) = match choice {
+        LanguageChoice::Given(given) => (given.value, &given.span),
+        LanguageChoice::Named(language) => (*language, source),
+        LanguageChoice::Detect => match detected {
+            Some(language) => (language, source),
+            None => return Vec::new(),
+        },
+    };
+    let mut problems = Vec::new();
+    if !language.is_built_in() {
+        let built_in: Vec<_> = super::BUILT_IN.iter().map(|language| format!("`{language}`")).collect();
+        problems.push(
+            Diagnostic::error("unsupported-language", format!("this version does not compile `{language}`"))
+                .at(file, place.clone(), "")
+                .note(format!("it compiles {}", super::listed(&built_in, "and")))
+                .help("build the component with its own tools, and give the file as `path` instead of `source`"),
+        );
+    }
+    for key in keys {
+        let Some((_, languages)) = LANGUAGE_KEYS.iter().find(|(name, _)| *name == key.value) else { continue };
+        if !languages.contains(&language) {
+            let languages: Vec<_> = languages.iter().map(|language| format!("`{language}`")).collect();
+            let only = super::listed(&languages, "and");
+            problems.push(
+                Diagnostic::error("inapplicable-key", format!("`{}` does not apply to `{language}`", key.value))
+                    .at(file, key.span.clone(), "")
+                    .help(format!("remove it; it is for {only}")),
+            );
+        }
+    }
+    problems
+}
+
+impl Source {
+    /// What is wrong with this component once its language was detected: a language that this version lacks, keys that
+    /// the language does not have. Empty where `run.toml` itself says the language, since [`super::check`] has judged it.
+    #[must_use]
+    pub fn problems_in(&self, detected: Language, file: &str) -> Vec<Diagnostic> {
+        if self.language != LanguageChoice::Detect {
+            return Vec::new();
+        }
+        language_problems(&self.language, Some(detected), &self.language_keys, &self.path.span, file)
+    }
+}
+
+/// Fills in the defaults; `None` where something required is missing, which has been reported.
+fn manifest(raw: Raw, text: &str, file: &str, digest_function: DigestFunction) -> Option<Manifest> {
+    let project = Project {
+        name: raw.project.name?,
+        version: raw.project.version?.0,
+        description: raw.project.description,
+        authors: raw.project.authors,
+        license: raw.project.license,
+        repository: raw.project.repository,
+    };
+    let build = Build {
+        output_dir: match raw.build.output_dir {
+            Some(dir) => dir.value.0,
+            None => RelPath::new(DEFAULT_OUTPUT_DIR).ok()?,
+        },
+        profile: raw.build.opt_level.unwrap_or(Profile::Release),
+        reproducible: raw.build.reproducible.unwrap_or(false),
+    };
+    Some(Manifest {
+        file: file.to_owned(),
+        project,
+        components: raw.component.into_iter().map(|c| component(c.value)).collect::<Option<_>>()?,
+        composes: raw.compose.into_iter().map(|c| compose(c.value)).collect::<Option<_>>()?,
+        commands: raw.command.into_iter().map(|c| command(c.value)).collect::<Option<_>>()?,
+        tests: raw.test.into_iter().map(test).collect::<Option<_>>()?,
+        build,
+        cache: Cache { dir: raw.cache.dir, max_size: raw.cache.max_size.unwrap_or(DEFAULT_MAX_SIZE) },
+        rust_toolchain: raw.toolchain.rust.and_then(toolchain),
+        digest_function,
+        line_starts: std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect(),
+    })
+}
+
+fn component(raw: RawComponent) -> Option<Component> {
+    let language_keys = language_keys(&raw);
+    let origin = match (raw.source, raw.path) {
+        (Some(source), None) => {
+            let interface = match (raw.wit, raw.world) {
+                (Some(wit), world) => Interface::Wit { path: wit.map(|path| path.0), world },
+                (None, Some(world)) => {
+                    let standard = world.value.as_str().parse().ok()?;
+                    Interface::Standard(world.map(|_| standard))
+                }
+                (None, None) => Interface::Unsaid,
+            };
+            Origin::Source(Box::new(Source {
+                language: language_choice(raw.language.as_ref(), &source.value.0),
+                path: source.map(|path| path.0),
+                interface,
+                sources: raw.sources.map_or(Sources::Language, |patterns| Sources::Matching(patterns.value)),
+                rust_target: raw.target.map_or(RustTarget::Wasip2, |target| target.value),
+                features: raw.features.map(|features| features.value).unwrap_or_default(),
+                language_keys,
+            }))
+        }
+        (None, Some(path)) => Origin::Prebuilt(path.map(|path| path.0)),
+        _ => return None,
+    };
+    Some(Component {
+        name: raw.name?,
+        origin,
+        capabilities: raw.capabilities,
+        depends: raw.depends,
+        enabled: raw.enabled.unwrap_or(true),
+        env: raw.env,
+    })
+}
+
+fn compose(raw: RawCompose) -> Option<Compose> {
+    let recipe = match (raw.root, raw.wac) {
+        (Some(root), None) => Recipe::Root(root),
+        (None, Some(script)) => Recipe::Script(script.map(|path| path.0)),
+        _ => return None,
+    };
+    Some(Compose { name: raw.name?, recipe, with: raw.with })
+}
+
+fn command(raw: RawCommand) -> Option<Command> {
+    Some(Command {
+        name: raw.name?,
+        run: raw.run?.value,
+        inputs: raw.inputs,
+        outputs: raw.outputs.into_iter().map(|output| output.map(|path| path.0)).collect(),
+        depends: raw.depends,
+        tools: raw.tools,
+    })
+}
+
+fn test(Spanned { value: raw, span }: Spanned<RawTest>) -> Option<Test> {
+    let component = raw.component.clone()?;
+    let name = test_name(&raw, &component, &span);
+    let call = match raw.function {
+        Some(function) => Call::Function {
+            function,
+            args: raw.args,
+            expected: match (raw.expected, raw.expected_error) {
+                (Some(value), None) if value.value.trim() == "()" => Expected::Nothing(value.span),
+                (Some(value), None) => Expected::Value(value),
+                (None, Some(error)) => Expected::Error(error),
+                _ => return None,
+            },
+        },
+        None => Call::Command {
+            argv: raw.argv.map(|argv| argv.value).unwrap_or_default(),
+            stdin: raw.stdin.map(|stdin| stdin.value).unwrap_or_default(),
+            stdout: raw.expected_stdout,
+            exit: raw.expected_exit.unwrap_or(Spanned { value: 0, span }),
+        },
+    };
+    Some(Test {
+        component,
+        name,
+        call,
+        env: raw.env.map(|env| env.value).unwrap_or_default(),
+        dirs: raw.dirs.map(|dirs| dirs.value).unwrap_or_default(),
+        allow: raw.allow.map(|allow| allow.value).unwrap_or_default(),
+        fuel: raw.fuel.map_or(DEFAULT_FUEL, |fuel| fuel.value),
+        memory: raw.memory.map_or(DEFAULT_MEMORY, |memory| memory.value),
+        timeout: raw.timeout.map(|timeout| timeout.value),
+    })
+}
+
+/// The test's name, or what it is called for want of one: after its function, or after the program it runs.
+fn test_name(raw: &RawTest, component: &Spanned<TargetName>, table: &Range<usize>) -> Spanned<String> {
+    let texts = |texts: &[Spanned<String>]| texts.iter().map(|text| text.value.clone()).collect::<Vec<_>>();
+    let argv = raw.argv.as_ref().map(|argv| texts(&argv.value)).unwrap_or_default();
+    match (&raw.name, &raw.function) {
+        (Some(name), _) => name.clone(),
+        (None, Some(function)) => {
+            let value = default_test_name(&function.value, texts(&raw.args).iter().map(String::as_str));
+            Spanned { value, span: function.span.clone() }
+        }
+        (None, None) => {
+            let value = default_test_name(component.as_str(), argv.iter().map(String::as_str));
+            Spanned { value, span: table.clone() }
+        }
+    }
+}
+
+fn toolchain(raw: RawToolchain) -> Option<Toolchain> {
+    raw.version.map(Toolchain::Version).or(raw.path.map(Toolchain::Path))
+}

@@ -1,0 +1,1 @@
+//! What `check` says of manifests, as text in and text out.
