@@ -65,7 +65,7 @@ impl Runtime {
         &self.engine
     }
 
-    /// Compiles a component, in binary or text form, for use in this process.
+    /// Compiles a component, in binary form, for use in this process.
     ///
     /// # Errors
     ///
