@@ -6,3 +6,5 @@ pub mod diagnostic;
 pub mod manifest;
 pub mod name;
 pub mod quantity;
+pub mod host;
+pub mod value;

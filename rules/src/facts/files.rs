@@ -1,0 +1,280 @@
+//! The project's files as lowering may know them: one walk, and a memory of everything that was looked at.
+//!
+//! What is remembered is what an up-to-date check has to compare: it must be all that a lowered graph depends on, so
+//! nothing else in this crate reads the project.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use globset::GlobSet;
+use ignore::WalkBuilder;
+use run_engine::path::RelPath;
+
+use crate::cargo::Files;
+
+/// Directories that never hold sources, whatever git thinks of them.
+const NEVER: &[&str] = &[".git", ".run"];
+
+/// The mark that tools put into directories that only hold what they can make again.
+const CACHE_MARK: &str = "CACHEDIR.TAG";
+
+/// The files of a project that git does not ignore.
+///
+/// Only `.gitignore` files inside the project count: what else a person's git ignores would make two machines see
+/// different projects.
+#[derive(Debug)]
+pub struct ProjectFiles {
+    root: PathBuf,
+    files: Vec<RelPath>,
+    directories: Vec<Option<RelPath>>,
+    /// Names that can't be part of a path here: not UTF-8, or with a backslash. Paths as well as they can be shown.
+    unfit: Vec<String>,
+    looked: RefCell<Looked>,
+}
+
+/// Everything that was looked at.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// Files whose content matters.
+    pub files: BTreeSet<RelPath>,
+    /// Places where nothing was found.
+    pub absent: BTreeSet<RelPath>,
+}
+
+impl ProjectFiles {
+    /// Walks the project in `root`, leaving out `output_dir`.
+    ///
+    /// # Errors
+    /// A directory that can't be listed.
+    pub fn walk(root: &Path, output_dir: &RelPath) -> io::Result<Self> {
+        let mut walked = Self {
+            root: root.to_owned(),
+            files: Vec::new(),
+            directories: vec![None],
+            unfit: Vec::new(),
+            looked: RefCell::default(),
+        };
+        let output = root.join(output_dir);
+        let walk = WalkBuilder::new(root)
+            .hidden(false)
+            .parents(false)
+            .ignore(false)
+            .git_global(false)
+            .git_exclude(false)
+            .require_git(false)
+            .filter_entry(move |entry| {
+                let is_dir = entry.file_type().is_some_and(|t| t.is_dir());
+                entry.depth() == 0
+                    || !is_dir
+                    || !(NEVER.iter().any(|n| entry.file_name() == *n)
+                        || entry.path() == output
+                        || entry.path().join(CACHE_MARK).exists())
+            })
+            .build();
+        for entry in walk {
+            let entry = entry.map_err(|e| e.into_io_error().unwrap_or_else(|| io::Error::other("unreadable")))?;
+            if entry.depth() > 0 {
+                walked.add(entry.path(), entry.file_type().is_some_and(|t| t.is_dir()));
+            }
+        }
+        walked.files.sort_unstable();
+        walked.directories.sort_unstable();
+        Ok(walked)
+    }
+
+    fn add(&mut self, path: &Path, is_dir: bool) {
+        let below = path.strip_prefix(&self.root).expect("a walk stays below where it began");
+        match below.to_str().map(RelPath::new) {
+            Some(Ok(path)) if is_dir => self.directories.push(Some(path)),
+            Some(Ok(path)) => {
+                if path.file_name() == ".gitignore" {
+                    self.looked.borrow_mut().files.insert(path.clone());
+                }
+                self.files.push(path);
+            }
+            _ => self.unfit.push(below.to_string_lossy().into_owned()),
+        }
+    }
+
+    /// The project's directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Every directory that was walked; `None` is the project's own. Their stamps stand for the list of files.
+    #[must_use]
+    pub fn directories(&self) -> &[Option<RelPath>] {
+        &self.directories
+    }
+
+    /// The files below `dir` (`None`: of the whole project), sorted.
+    pub fn below<'a>(&'a self, dir: Option<&'a RelPath>) -> impl Iterator<Item = &'a RelPath> {
+        self.files.iter().filter(move |file| dir.is_none_or(|dir| file.strip_prefix(dir).is_some()))
+    }
+
+    /// The files whose path from `dir` one of the globs matches, sorted.
+    #[must_use]
+    pub fn matching(&self, dir: Option<&RelPath>, globs: &GlobSet) -> Vec<RelPath> {
+        let inner = |file: &RelPath| dir.map_or_else(|| Some(file.clone()), |dir| file.strip_prefix(dir));
+        self.files.iter().filter(|file| inner(file).is_some_and(|f| globs.is_match(f.as_str()))).cloned().collect()
+    }
+
+    /// Names below `dir` that can't be part of a path.
+    pub fn unfit_below<'a>(&'a self, dir: Option<&'a RelPath>) -> impl Iterator<Item = &'a str> {
+        let inside = move |name: &&str| dir.is_none_or(|dir| name.strip_prefix(dir.as_str()).is_some_and(|r| r.starts_with('/')));
+        self.unfit.iter().map(String::as_str).filter(inside)
+    }
+
+    /// The names of the files that stand directly in `dir`.
+    pub fn names_in<'a>(&'a self, dir: Option<&'a RelPath>) -> impl Iterator<Item = &'a str> {
+        self.below(dir).filter(move |file| file.parent().as_ref() == dir).map(RelPath::file_name)
+    }
+
+    /// The bytes of a file, whether git ignores it or not; `None` when it is not there.
+    ///
+    /// # Errors
+    /// It is there and can't be read.
+    pub fn bytes(&self, path: &RelPath) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.root.join(path)) {
+            Ok(bytes) => {
+                self.looked.borrow_mut().files.insert(path.clone());
+                Ok(Some(bytes))
+            }
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                self.looked.borrow_mut().absent.insert(path.clone());
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// What stands at a path, whether git ignores it or not.
+    #[must_use]
+    pub fn kind(&self, path: &RelPath) -> Standing {
+        match fs::symlink_metadata(self.root.join(path)) {
+            Ok(meta) if meta.is_dir() => Standing::Directory,
+            Ok(_) => Standing::File,
+            Err(_) => {
+                self.looked.borrow_mut().absent.insert(path.clone());
+                Standing::Nothing
+            }
+        }
+    }
+
+    /// Notes files whose content matters and which somebody else read.
+    pub fn note(&self, files: impl IntoIterator<Item = RelPath>) {
+        self.looked.borrow_mut().files.extend(files);
+    }
+
+    /// Everything that was looked at so far.
+    #[must_use]
+    pub fn looked(&self) -> Looked {
+        self.looked.borrow().clone()
+    }
+
+    /// The bytes of every file below `dir` that one of `extensions` ends, by their path in the project.
+    ///
+    /// # Errors
+    /// One of them can't be read.
+    pub fn read_below(&self, dir: &RelPath, extensions: &[&str]) -> io::Result<BTreeMap<RelPath, Vec<u8>>> {
+        let mut found = BTreeMap::new();
+        for file in self.below(Some(dir)) {
+            let fits = file.file_name().rsplit_once('.').is_some_and(|(_, e)| extensions.contains(&e));
+            if fits && let Some(bytes) = self.bytes(file)? {
+                found.insert(file.clone(), bytes);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// What stands at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing that can be seen.
+    Nothing,
+    /// A file, or a link.
+    File,
+    /// A directory.
+    Directory,
+}
+
+impl Files for ProjectFiles {
+    fn read(&self, path: &RelPath) -> Option<String> {
+        // A manifest that can't be read or is not text is as good as none: cargo's own message would say no more.
+        self.bytes(path).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok())
+    }
+
+    fn list(&self) -> &[RelPath] {
+        &self.files
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    fn walk(dir: &tempfile::TempDir) -> ProjectFiles {
+        ProjectFiles::walk(dir.path(), &RelPath::new("target/wasm").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_git_ignores_and_what_tools_can_remake_is_left_out() {
+        let dir = project(&[
+            (".gitignore", "*.log\n/build\n"),
+            ("run.toml", ""),
+            ("a/b.txt", ""),
+            ("a/b.log", ""),
+            ("build/x", ""),
+            ("target/wasm/x.wasm", ""),
+            ("other/CACHEDIR.TAG", ""),
+            ("other/x", ""),
+            (".run/state", ""),
+            (".cargo/config.toml", ""),
+        ]);
+        let files = walk(&dir);
+        let listed: Vec<&str> = files.below(None).map(RelPath::as_str).collect();
+        assert_eq!(listed, [".cargo/config.toml", ".gitignore", "a/b.txt", "run.toml"]);
+        assert_eq!(files.names_in(None).collect::<Vec<_>>(), [".gitignore", "run.toml"]);
+        assert!(files.looked().files.contains(&RelPath::new(".gitignore").unwrap()));
+    }
+
+    #[test]
+    fn looking_is_remembered_also_in_vain() {
+        let dir = project(&[("a", "x")]);
+        let files = walk(&dir);
+        let path = |text| RelPath::new(text).unwrap();
+        assert_eq!(files.bytes(&path("a")).unwrap().as_deref(), Some(&b"x"[..]));
+        assert_eq!(files.bytes(&path("nothing")).unwrap(), None);
+        assert_eq!(files.looked(), Looked {
+            files: [path("a")].into(),
+            absent: [path("nothing")].into(),
+        });
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn names_that_are_not_text_are_reported_where_they_stand() {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = project(&[("src/a", "")]);
+        fs::write(dir.path().join("src").join(std::ffi::OsStr::from_bytes(b"\xff")), "").unwrap();
+        let files = walk(&dir);
+        let src = RelPath::new("src").unwrap();
+        assert_eq!(files.unfit_below(Some(&src)).count(), 1);
+        assert_eq!(files.unfit_below(Some(&RelPath::new("other").unwrap())).count(), 0);
+    }
+}

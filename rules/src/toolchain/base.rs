@@ -1,0 +1,103 @@
+//! The tools that every `[[command]]` finds: one named set, the same on every machine that has them, as a digested tree
+//! with the libraries they load. Executables a command asks for by `tools` join it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use run_engine::path::RelPath;
+
+use super::{HostFile, ToolchainError, find_in};
+
+/// The set. Shell, POSIX file and text tools, archives; nothing that compiles and nothing that talks to a network.
+pub const NAMES: &[&str] = &[
+    "awk", "basename", "bash", "cat", "chmod", "cksum", "comm", "cp", "cut", "date", "dirname", "echo", "env", "expr",
+    "false", "find", "fold", "grep", "gzip", "head", "join", "ln", "ls", "md5sum", "mkdir", "mktemp", "mv", "nl", "od",
+    "paste", "printf", "pwd", "readlink", "realpath", "rm", "rmdir", "sed", "seq", "sh", "sha1sum", "sha256sum",
+    "sleep", "sort", "split", "stat", "tail", "tar", "tee", "test", "touch", "tr", "true", "uname", "uniq", "wc",
+    "xargs", "yes",
+];
+
+/// Where the executables stand in the tree.
+pub const BIN: &str = "bin";
+
+/// Where the libraries stand.
+const LIB: &str = "lib";
+
+/// The files of the set and of `extra`, with every library they load.
+///
+/// # Errors
+/// [`ToolchainError`] naming every tool that this machine lacks.
+pub fn files(path: &[PathBuf], extra: &[&str]) -> Result<Vec<HostFile>, ToolchainError> {
+    let mut executables = BTreeMap::new();
+    let mut missing = Vec::new();
+    for name in NAMES.iter().chain(extra) {
+        // What is found is followed to the file itself: `awk` is a chain of links on most machines.
+        match find_in(path, name).and_then(|found| found.canonicalize().ok()) {
+            Some(file) => {
+                executables.insert((*name).to_owned(), file);
+            }
+            None => missing.push(*name),
+        }
+    }
+    if !missing.is_empty() {
+        return Err(ToolchainError::new(
+            format!("this machine has no `{}`", missing.join("`, `")),
+            format!("install {} and make sure that `PATH` leads to {}", one_or_many(&missing, "it", "them"), one_or_many(&missing, "it", "them")),
+        ));
+    }
+    let mut files = BTreeMap::new();
+    for (name, from) in &executables {
+        for library in libraries(from) {
+            let name = library.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            if let (Ok(at), Ok(from)) = (RelPath::new(&format!("{LIB}/{name}")), library.canonicalize()) {
+                files.insert(at, from);
+            }
+        }
+        let at = RelPath::new(&format!("{BIN}/{name}")).map_err(|e| {
+            ToolchainError::new(format!("the tool {e}"), "use the plain name of an executable")
+        })?;
+        files.insert(at, from.clone());
+    }
+    Ok(files.into_iter().map(|(at, from)| HostFile { at, from }).collect())
+}
+
+fn one_or_many<'a>(list: &[&str], one: &'a str, many: &'a str) -> &'a str {
+    if list.len() == 1 { one } else { many }
+}
+
+/// The libraries an executable loads, by the name it loads them under. A script, or a static program, loads none.
+fn libraries(executable: &Path) -> Vec<PathBuf> {
+    match lddtree::DependencyAnalyzer::default().analyze(executable) {
+        Ok(tree) => tree
+            .libraries
+            .into_values()
+            .filter_map(|library| library.realpath.map(|real| real.with_file_name(library.path.file_name().unwrap_or_default())))
+            .collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_set_is_sorted_and_each_tool_is_there_once() {
+        assert!(NAMES.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn a_missing_tool_is_named() {
+        let error = files(&[PathBuf::from("/nonexistent")], &["jq"]).unwrap_err();
+        assert!(error.what.starts_with("this machine has no `awk`, "), "{}", error.what);
+        assert!(error.what.ends_with("`jq`"), "{}", error.what);
+    }
+
+    #[test]
+    fn a_dynamic_program_brings_its_libraries() {
+        let path = [PathBuf::from("/usr/bin"), PathBuf::from("/bin")];
+        let files = files(&path, &[]).unwrap();
+        assert!(files.iter().any(|f| f.at.as_str() == "bin/sh"));
+        assert!(files.iter().any(|f| f.at.as_str().starts_with("lib/libc.so")), "{files:?}");
+    }
+}

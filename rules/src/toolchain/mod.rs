@@ -1,0 +1,179 @@
+//! Toolchains: trees of executables that actions run, identified by their content and never by a version string.
+//!
+//! A toolchain is part of the input root of every action that uses it. It is digested once and looked at again by the
+//! stamps of its files; [`MountedTree`] carries the digest into keys and the directory into sandboxes.
+
+pub mod base;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use run_engine::action::MountedTree;
+use run_engine::digest::DigestFunction;
+use run_engine::files::stat_cache::{FileState, StatCache, digest_files};
+use run_engine::path::RelPath;
+use run_engine::tree::{Node, Tree};
+
+/// One file of a toolchain.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostFile {
+    /// Where it stands in the toolchain's tree.
+    pub at: RelPath,
+    /// Where it is on this machine.
+    pub from: PathBuf,
+}
+
+/// A toolchain can't be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolchainError {
+    /// What is missing or wrong.
+    pub what: String,
+    /// The exact way to mend it, one each.
+    pub helps: Vec<String>,
+}
+
+impl ToolchainError {
+    /// Something is wrong, and this is the way to mend it.
+    #[must_use]
+    pub fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { what: what.into(), helps: vec![help.into()] }
+    }
+}
+
+/// The toolchains of this machine, as far as a store remembers them.
+#[derive(Debug)]
+pub struct Toolchains {
+    /// Where copies and what is remembered lie.
+    directory: PathBuf,
+    function: DigestFunction,
+    /// Digests of files all over the machine; its root is `/`.
+    cache: StatCache,
+}
+
+/// The name of the file that what is remembered of the machine's files lies in.
+fn cache_name(function: DigestFunction) -> String {
+    format!("stamps-{function}")
+}
+
+impl Toolchains {
+    /// Opens what `store` remembers. `looked` is a moment before the first file is looked at.
+    #[must_use]
+    pub fn open(store: &Path, function: DigestFunction, looked: SystemTime) -> Self {
+        let directory = store.join("toolchains");
+        let cache = match fs::read(directory.join(cache_name(function))) {
+            Ok(bytes) => StatCache::from_bytes(&bytes, function, looked),
+            // Nothing remembered costs one more reading of the files.
+            Err(_) => StatCache::new(function, looked),
+        };
+        Self { directory, function, cache }
+    }
+
+    /// Remembers what was learnt. What can't be written is learnt again the next time.
+    pub fn save(&self) {
+        let target = self.directory.join(cache_name(self.function));
+        let write = || -> io::Result<()> {
+            fs::create_dir_all(&self.directory)?;
+            let temporary = tempfile::NamedTempFile::new_in(&self.directory)?;
+            fs::write(temporary.path(), self.cache.to_bytes())?;
+            temporary.persist(&target)?;
+            Ok(())
+        };
+        let _ = write();
+    }
+
+    /// A toolchain that is used where it is: `files` are the part of `directory` that an action could see.
+    ///
+    /// # Errors
+    /// [`ToolchainError`] for a file that can't be read.
+    pub fn in_place(
+        &mut self,
+        name: &str,
+        directory: &Path,
+        files: &[RelPath],
+    ) -> Result<Arc<MountedTree>, ToolchainError> {
+        let files: Vec<HostFile> =
+            files.iter().map(|at| HostFile { at: at.clone(), from: directory.join(at) }).collect();
+        let tree = self.digest(&files)?;
+        Ok(Arc::new(MountedTree { name: name.to_owned(), tree, directory: directory.to_owned() }))
+    }
+
+    /// A toolchain gathered from all over the machine and copied to a place of its own, so that what runs is what was
+    /// digested, whatever the machine's package manager does meanwhile.
+    ///
+    /// # Errors
+    /// [`ToolchainError`] for a file that can't be read or copied.
+    pub fn copied(&mut self, name: &str, files: &[HostFile]) -> Result<Arc<MountedTree>, ToolchainError> {
+        let tree = self.digest(files)?;
+        let directory = self.directory.join(format!("{name}-{}", tree.digest(self.function).hex()));
+        if !directory.is_dir() {
+            self.copy(files, &directory).map_err(|e| {
+                ToolchainError::new(
+                    format!("the tools can't be copied to `{}`: {e}", directory.display()),
+                    "make sure that the cache directory can be written and has room",
+                )
+            })?;
+        }
+        Ok(Arc::new(MountedTree { name: name.to_owned(), tree, directory }))
+    }
+
+    fn digest(&mut self, files: &[HostFile]) -> Result<Tree, ToolchainError> {
+        let bad = |file: &HostFile, why: &dyn std::fmt::Display| {
+            ToolchainError::new(
+                format!("`{}`, part of a toolchain, {why}", file.from.display()),
+                "install the tool again, or point `run` to another one",
+            )
+        };
+        let mut absolute = Vec::with_capacity(files.len());
+        for file in files {
+            let text = file.from.to_str().and_then(|text| RelPath::new(text.trim_start_matches('/')).ok());
+            absolute.push(text.ok_or_else(|| bad(file, &"has a name that can't be part of a path"))?);
+        }
+        let mut tree = Tree::new();
+        for (file, state) in files.iter().zip(digest_files(Path::new("/"), &absolute, &mut self.cache)) {
+            let node = match state.map_err(|e| bad(file, &e.problem_text()))? {
+                FileState::File { digest, stamp } => Node::File { digest, executable: stamp.is_executable() },
+                FileState::Symlink { target, .. } => Node::Symlink { target: target.into() },
+            };
+            tree.insert(&file.at, node).map_err(|e| bad(file, &e.why))?;
+        }
+        Ok(tree)
+    }
+
+    /// Copies into a directory beside the final one and renames it, so that nobody sees half of it.
+    fn copy(&self, files: &[HostFile], to: &Path) -> io::Result<()> {
+        fs::create_dir_all(&self.directory)?;
+        let temporary = tempfile::tempdir_in(&self.directory)?;
+        for file in files {
+            let target = temporary.path().join(&file.at);
+            if let Some(parent) = target.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            fs::copy(&file.from, &target)?;
+            let mode = fs::metadata(&target)?.permissions().mode();
+            fs::set_permissions(&target, fs::Permissions::from_mode(if mode & 0o111 == 0 { 0o444 } else { 0o555 }))?;
+        }
+        let made = temporary.keep();
+        match fs::rename(&made, to) {
+            Ok(()) => Ok(()),
+            // Another process was first; its copy is as good as ours.
+            Err(_) if to.is_dir() => fs::remove_dir_all(&made),
+            Err(e) => {
+                let _ = fs::remove_dir_all(&made);
+                Err(e)
+            }
+        }
+    }
+}
+
+/// The first executable file called `name` in these directories.
+#[must_use]
+pub fn find_in(path: &[PathBuf], name: &str) -> Option<PathBuf> {
+    let is_executable = |file: &Path| {
+        fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    path.iter().filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(|file| is_executable(file))
+}
