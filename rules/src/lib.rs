@@ -1,3 +1,5 @@
 //! Turns `run.toml` into build actions for WebAssembly components. Builds nothing itself and prints nothing.
 
 pub mod diagnostic;
+pub mod step;
+pub mod wiring;
