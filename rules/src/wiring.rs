@@ -92,7 +92,8 @@ pub fn wire(root: &Part<'_>, with: &[Part<'_>]) -> Result<Wiring, Vec<Problem>> 
     if !problems.is_empty() {
         return Err(links.problems);
     }
-    let imports = host.iter().filter(|(part, _)| instances.iter().any(|i| i.target == *part)).map(|(_, name)| name.clone());
+    let imports =
+        host.iter().filter(|(part, _)| instances.iter().any(|i| i.target == *part)).map(|(_, name)| name.clone());
     let imports: BTreeSet<ExternName> = imports.collect();
     Ok(Wiring { imports: imports.into_iter().collect(), warnings: links.unused(), instances })
 }
@@ -110,7 +111,11 @@ struct Links<'a> {
 impl<'a> Links<'a> {
     /// The parts that may satisfy imports of `part`, in the order it names them.
     fn providers(&self, part: &Part<'a>) -> Vec<&'a Part<'a>> {
-        part.depends.iter().filter(|name| **name != part.name).filter_map(|name| self.parts.get(name).copied()).collect()
+        part.depends
+            .iter()
+            .filter(|name| **name != part.name)
+            .filter_map(|name| self.parts.get(name).copied())
+            .collect()
     }
 
     fn link(&mut self, part: &'a Part<'a>) {
@@ -141,7 +146,8 @@ impl<'a> Links<'a> {
 
     /// Who gives `interface` to a part: another part, or `None` for the host.
     fn source(&self, part: &str, interface: &str) -> Option<&str> {
-        let argument = self.of.get(part)?.iter().find(|argument| same_interface(argument.import.as_str(), interface))?;
+        let argument =
+            self.of.get(part)?.iter().find(|argument| same_interface(argument.import.as_str(), interface))?;
         Some(&argument.instance)
     }
 
@@ -161,13 +167,18 @@ impl<'a> Links<'a> {
 
     fn split_resource(&self, part: &Part<'_>, argument: &Argument) -> Option<Diagnostic> {
         let provider = self.parts[argument.instance.as_str()];
-        let (_, item) = imports(part.world).find(|(key, _)| ExternName::of(&part.world.resolve, key) == argument.import)?;
+        let (_, item) =
+            imports(part.world).find(|(key, _)| ExternName::of(&part.world.resolve, key) == argument.import)?;
         let WorldItem::Interface { id, .. } = item else { return None };
         for used in part.world.resolve.interface_direct_deps(*id) {
             let Some(resource) = resource_of(part.world, used) else { continue };
             let Some(interface) = part.world.resolve.id_of(used) else { continue };
             let ours = self.source(part.name, &interface);
-            let theirs = if exports(provider, &interface) { Some(provider.name) } else { self.source(provider.name, &interface) };
+            let theirs = if exports(provider, &interface) {
+                Some(provider.name)
+            } else {
+                self.source(provider.name, &interface)
+            };
             if ours != theirs {
                 return Some(split(part, argument, (&interface, &resource), ours, theirs));
             }
@@ -198,7 +209,8 @@ impl<'a> Links<'a> {
         for name in self.of.keys() {
             let part = self.parts[name];
             for provider in self.providers(part).iter().filter(|provider| !used.contains(provider.name)) {
-                let message = format!("`{name}` depends on `{}`, which exports nothing that `{name}` imports", provider.name);
+                let message =
+                    format!("`{name}` depends on `{}`, which exports nothing that `{name}` imports", provider.name);
                 let diagnostic = Diagnostic::warning("unused-dependency", message)
                     .note(format!("`{name}` imports {}", listed(import_names(part))))
                     .note(format!("`{}` exports {}", provider.name, listed(export_names(provider))));
@@ -264,10 +276,12 @@ impl<'a> Offer<'a> {
             return None;
         }
         let (ours, theirs) = (part.name, self.part.name);
-        let message = format!("`{ours}` imports `{import}`, but what `{theirs}` exports under that name is something else");
+        let message =
+            format!("`{ours}` imports `{import}`, but what `{theirs}` exports under that name is something else");
         let imports = format!("{ours} imports");
         let exports = format!("{theirs} exports");
-        let diagnostic = with_differences(Diagnostic::error("incompatible-interface", message), &found, [&imports, &exports]);
+        let diagnostic =
+            with_differences(Diagnostic::error("incompatible-interface", message), &found, [&imports, &exports]);
         Some(if *import == self.name {
             diagnostic.help("give both the same WIT for this interface")
         } else {
@@ -284,20 +298,32 @@ fn ambiguous(part: &Part<'_>, import: &ExternName, offers: &[Offer<'_>]) -> Diag
         .help("depend on one of them only, or say which is meant in a `.wac` script")
 }
 
-fn unsatisfied(part: &Part<'_>, import: &ExternName, providers: &[&Part<'_>], all: &BTreeMap<&str, &Part<'_>>) -> Diagnostic {
+fn unsatisfied(
+    part: &Part<'_>,
+    import: &ExternName,
+    providers: &[&Part<'_>],
+    all: &BTreeMap<&str, &Part<'_>>,
+) -> Diagnostic {
     let message = format!("nothing that `{}` depends on exports `{import}`, which it imports", part.name);
     let mut diagnostic = Diagnostic::error("unsatisfied-import", message);
     for provider in providers {
         diagnostic = diagnostic.note(format!("`{}` exports {}", provider.name, listed(export_names(provider))));
     }
-    let offered: Vec<(&str, ExternName)> =
-        providers.iter().flat_map(|provider| export_names(provider).into_iter().map(|name| (provider.name, name))).collect();
+    let offered: Vec<(&str, ExternName)> = providers
+        .iter()
+        .flat_map(|provider| export_names(provider).into_iter().map(|name| (provider.name, name)))
+        .collect();
     let (base, version) = split_version(import.as_str());
     if let Some((provider, other)) = offered.iter().find(|(_, name)| name.base() == base) {
-        let written = |version: Option<semver::Version>| version.map_or("no version".to_owned(), |version| format!("version {version}"));
+        let written = |version: Option<semver::Version>| {
+            version.map_or("no version".to_owned(), |version| format!("version {version}"))
+        };
         let (ours, theirs) = (written(version), written(split_version(other.as_str()).1));
         return diagnostic
-            .note(format!("`{}` wants {ours}, `{provider}` has {theirs}, and these can't stand in for each other", part.name))
+            .note(format!(
+                "`{}` wants {ours}, `{provider}` has {theirs}, and these can't stand in for each other",
+                part.name
+            ))
             .help("bring both to one version");
     }
     if let Some(other) = all.values().find(|other| other.name != part.name && Offer::of(other, import).is_some()) {
@@ -309,16 +335,36 @@ fn unsatisfied(part: &Part<'_>, import: &ExternName, providers: &[&Part<'_>], al
     diagnostic.help(format!("add a target that exports `{import}` to the `depends` of `{}`", part.name))
 }
 
-fn split(part: &Part<'_>, argument: &Argument, resource: (&str, &str), ours: Option<&str>, theirs: Option<&str>) -> Diagnostic {
+fn split(
+    part: &Part<'_>,
+    argument: &Argument,
+    resource: (&str, &str),
+    ours: Option<&str>,
+    theirs: Option<&str>,
+) -> Diagnostic {
     let (interface, resource) = resource;
     let from = |source: Option<&str>| source.map_or("the host".to_owned(), |name| format!("`{name}`"));
-    let message = format!("resource `{resource}` of `{interface}` reaches `{}` from two places, as two different types", part.name);
+    let message = format!(
+        "resource `{resource}` of `{interface}` reaches `{}` from two places, as two different types",
+        part.name
+    );
     Diagnostic::error("split-resource", message)
         .note(format!("`{}` takes `{interface}` from {}", part.name, from(ours)))
-        .note(format!("`{}` takes `{}` from `{}`, which has the resource from {}", part.name, argument.import, argument.instance, from(theirs)))
+        .note(format!(
+            "`{}` takes `{}` from `{}`, which has the resource from {}",
+            part.name,
+            argument.import,
+            argument.instance,
+            from(theirs)
+        ))
         .help(match theirs {
-            Some(provider) => format!("let `{}` take `{interface}` from `{provider}` too: name it in `depends`", part.name),
-            None => format!("let `{}` take `{interface}` from the same place: give both the same `depends`", argument.instance),
+            Some(provider) => {
+                format!("let `{}` take `{interface}` from `{provider}` too: name it in `depends`", part.name)
+            }
+            None => format!(
+                "let `{}` take `{interface}` from the same place: give both the same `depends`",
+                argument.instance
+            ),
         })
 }
 
@@ -350,7 +396,9 @@ fn listed(names: Vec<ExternName>) -> String {
 /// Whether there is nothing in it that anybody would have to provide: plain types are known from their WIT.
 fn is_plain(world: &World, item: &WorldItem) -> bool {
     match item {
-        WorldItem::Interface { id, .. } => world.resolve.interfaces[*id].functions.is_empty() && resource_of(world, *id).is_none(),
+        WorldItem::Interface { id, .. } => {
+            world.resolve.interfaces[*id].functions.is_empty() && resource_of(world, *id).is_none()
+        }
         WorldItem::Function(_) => false,
         WorldItem::Type { .. } => true,
     }

@@ -19,7 +19,8 @@ pub(super) fn encode(world: &World) -> Result<Vec<u8>, StepError> {
     let mut resolve = world.resolve.clone();
     rename(&mut resolve, world.id);
     sort(&mut resolve, world.id);
-    let encoded = wit_component::metadata::encode(&resolve, world.id, StringEncoding::UTF8, None, false).map_err(unencodable)?;
+    let encoded =
+        wit_component::metadata::encode(&resolve, world.id, StringEncoding::UTF8, None, false).map_err(unencodable)?;
     without_custom_sections(&encoded).map_err(unencodable)
 }
 
@@ -33,12 +34,8 @@ fn unencodable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> St
 /// Moves the world into a package of its own, so that where it was declared leaves no trace.
 fn rename(resolve: &mut Resolve, id: wit_parser::WorldId) {
     let name = PackageName { namespace: "run".to_owned(), name: "interface".to_owned(), version: None };
-    let package = Package {
-        name,
-        docs: wit_parser::Docs::default(),
-        interfaces: Default::default(),
-        worlds: Default::default(),
-    };
+    let package =
+        Package { name, docs: wit_parser::Docs::default(), interfaces: Default::default(), worlds: Default::default() };
     let package = resolve.packages.alloc(package);
     let world = &mut resolve.worlds[id];
     world.package = Some(package);

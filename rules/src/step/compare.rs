@@ -54,7 +54,9 @@ pub fn interfaces(wanted: Side<'_, InterfaceId>, found: Side<'_, InterfaceId>) -
         let difference = match theirs.functions.get(name) {
             None => Some(missing(wanted.resolve, function)),
             // Where the signatures read the same, a type they name differs, and that was said above.
-            Some(other) => same.difference(function, other).filter(|d| types == 0 || d.found.as_ref() != Some(&d.wanted)),
+            Some(other) => {
+                same.difference(function, other).filter(|d| types == 0 || d.found.as_ref() != Some(&d.wanted))
+            }
         };
         differences.extend(difference);
     }
@@ -150,7 +152,8 @@ impl<'a> Same<'a> {
 
     fn kinds(&mut self, a: TypeId, b: TypeId) -> bool {
         use TypeDefKind::{
-            Enum, FixedLengthList, Flags, Future, Handle as H, List, Map, Option, Record, Resource, Result, Stream, Tuple, Variant,
+            Enum, FixedLengthList, Flags, Future, Handle as H, List, Map, Option, Record, Resource, Result, Stream,
+            Tuple, Variant,
         };
         let (first, second) = (&self.a.types[a], &self.b.types[b]);
         match (&first.kind, &second.kind) {

@@ -47,15 +47,20 @@ pub fn componentize(module: &[u8], world: Option<&World>, adapter: Adapter) -> R
         Kind::Component => return Ok(module.to_vec()),
         Kind::CoreModule => {}
         Kind::WitPackage => {
-            return Err(Diagnostic::error("not-a-component", "this is a WIT package in binary form; it holds no code").into());
+            return Err(
+                Diagnostic::error("not-a-component", "this is a WIT package in binary form; it holds no code").into()
+            );
         }
-        Kind::NotWasm(reason) => return Err(Diagnostic::error("not-wasm", format!("this is not WebAssembly: {reason}")).into()),
+        Kind::NotWasm(reason) => {
+            return Err(Diagnostic::error("not-wasm", format!("this is not WebAssembly: {reason}")).into());
+        }
     }
     let module = with_world(module, world)?;
     let adapter = if imports_preview1(&module) { Some(required(adapter)?) } else { None };
     encode(&module, adapter).map_err(|error| {
         let of = world.map(|world| format!(" `{}`", world.name())).unwrap_or_default();
-        let mut diagnostic = Diagnostic::error("interface-mismatch", format!("the compiled module does not implement its world{of}"));
+        let mut diagnostic =
+            Diagnostic::error("interface-mismatch", format!("the compiled module does not implement its world{of}"));
         diagnostic.notes = causes(error.as_ref());
         diagnostic.into()
     })
@@ -74,17 +79,20 @@ fn with_world(module: &[u8], world: Option<&World>) -> Result<Vec<u8>, StepError
             .help("set `wit` to the world's file or directory")
             .into());
     };
-    wit_component::embed_component_metadata(&mut module, &world.resolve, world.id, StringEncoding::UTF8, false).map_err(|error| {
-        let mut diagnostic = Diagnostic::error("bad-wit", format!("world `{}` can't be written into a module", world.name()));
-        diagnostic.notes = causes(error.as_ref());
-        StepError::from(diagnostic)
-    })?;
+    wit_component::embed_component_metadata(&mut module, &world.resolve, world.id, StringEncoding::UTF8, false)
+        .map_err(|error| {
+            let mut diagnostic =
+                Diagnostic::error("bad-wit", format!("world `{}` can't be written into a module", world.name()));
+            diagnostic.notes = causes(error.as_ref());
+            StepError::from(diagnostic)
+        })?;
     Ok(module)
 }
 
 /// Whether a bindings generator wrote the world into the module.
 fn has_world(module: &[u8]) -> bool {
-    payloads(module).any(|payload| matches!(payload, Payload::CustomSection(s) if s.name().starts_with("component-type")))
+    payloads(module)
+        .any(|payload| matches!(payload, Payload::CustomSection(s) if s.name().starts_with("component-type")))
 }
 
 fn imports_preview1(module: &[u8]) -> bool {

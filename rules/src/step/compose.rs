@@ -49,11 +49,18 @@ impl Composer {
     fn new(wiring: &Wiring, components: &BTreeMap<String, Vec<u8>>) -> Result<Self, StepError> {
         let mut composer = Self { graph: CompositionGraph::new(), packages: BTreeMap::new(), nodes: BTreeMap::new() };
         for Instance { target, .. } in &wiring.instances {
-            let bytes = components.get(target).unwrap_or_else(|| panic!("`{target}` is in the wiring, so its component is given"));
+            let bytes = components
+                .get(target)
+                .unwrap_or_else(|| panic!("`{target}` is in the wiring, so its component is given"));
             // The composer's own parser panics on bytes that end early.
             validate::wellformed(bytes)?;
-            let package = Package::from_bytes(target, None, bytes.clone(), composer.graph.types_mut())
-                .map_err(|error| with_causes(Diagnostic::error("bad-component", format!("`{target}` can't be composed")), error.as_ref()))?;
+            let package =
+                Package::from_bytes(target, None, bytes.clone(), composer.graph.types_mut()).map_err(|error| {
+                    with_causes(
+                        Diagnostic::error("bad-component", format!("`{target}` can't be composed")),
+                        error.as_ref(),
+                    )
+                })?;
             let id = composer.graph.register_package(package).expect("a wiring names each target once");
             composer.packages.insert(target.clone(), id);
         }
@@ -93,11 +100,15 @@ impl Composer {
         self.nodes.insert(instance.target.clone(), node);
         for argument in &instance.arguments {
             // The compiler drops imports the program never uses.
-            let Some(import) = exact_or_compatible(&self.imports(&instance.target), &argument.import).map(str::to_owned) else {
+            let Some(import) =
+                exact_or_compatible(&self.imports(&instance.target), &argument.import).map(str::to_owned)
+            else {
                 continue;
             };
             let source = self.source(instance, argument)?;
-            self.graph.set_instantiation_argument(node, &import, source).map_err(|error| argument_error(instance, argument, &error))?;
+            self.graph
+                .set_instantiation_argument(node, &import, source)
+                .map_err(|error| argument_error(instance, argument, &error))?;
         }
         Ok(())
     }
@@ -106,7 +117,10 @@ impl Composer {
     fn source(&mut self, instance: &Instance, argument: &Argument) -> Result<NodeId, StepError> {
         let provider = &argument.instance;
         let Some(export) = exact_or_compatible(&self.exports(provider), &argument.export).map(str::to_owned) else {
-            let message = format!("`{}` needs `{}`, which `{provider}` as built does not export", instance.target, argument.export);
+            let message = format!(
+                "`{}` needs `{}`, which `{provider}` as built does not export",
+                instance.target, argument.export
+            );
             return Err(Diagnostic::error("incompatible-interface", message).into());
         };
         let alias = self.graph.alias_instance_export(self.nodes[provider], &export);
@@ -116,9 +130,13 @@ impl Composer {
     fn export_all(&mut self, target: &str) -> Result<(), StepError> {
         let exports: Vec<String> = self.exports(target).into_iter().map(str::to_owned).collect();
         for name in exports {
-            let alias = self.graph.alias_instance_export(self.nodes[target], &name).expect("an export of the root's component");
+            let alias =
+                self.graph.alias_instance_export(self.nodes[target], &name).expect("an export of the root's component");
             self.graph.export(alias, &name).map_err(|error| {
-                StepError::from(with_causes(Diagnostic::error("bad-composition", format!("`{name}` can't be exported")), &error))
+                StepError::from(with_causes(
+                    Diagnostic::error("bad-composition", format!("`{name}` can't be exported")),
+                    &error,
+                ))
             })?;
         }
         Ok(())
@@ -134,13 +152,24 @@ fn argument_error(instance: &Instance, argument: &Argument, error: &Instantiatio
 }
 
 fn encode_error(graph: &CompositionGraph, error: EncodeError) -> StepError {
-    let target = |node: NodeId| graph[node].package().map_or("another".to_owned(), |id| format!("`{}`", graph[id].name()));
+    let target =
+        |node: NodeId| graph[node].package().map_or("another".to_owned(), |id| format!("`{}`", graph[id].name()));
     match &error {
         EncodeError::ImportTypeMergeConflict { import, first, second, .. } => {
-            let message = format!("{} and {} both import `{import}`, with types that do not agree", target(*first), target(*second));
-            with_causes(Diagnostic::error("incompatible-interface", message), &error).help("give both the same WIT for it").into()
+            let message = format!(
+                "{} and {} both import `{import}`, with types that do not agree",
+                target(*first),
+                target(*second)
+            );
+            with_causes(Diagnostic::error("incompatible-interface", message), &error)
+                .help("give both the same WIT for it")
+                .into()
         }
-        _ => with_causes(Diagnostic::error("bad-composition", "these components do not make a valid one together"), &error).into(),
+        _ => with_causes(
+            Diagnostic::error("bad-composition", "these components do not make a valid one together"),
+            &error,
+        )
+        .into(),
     }
 }
 

@@ -42,7 +42,10 @@ impl Interface {
     pub fn of_world(world: &World) -> Result<Self, StepError> {
         let resolve = &world.resolve;
         let names = |items: &mut dyn Iterator<Item = (&WorldKey, &WorldItem)>| -> Vec<ExternName> {
-            items.filter(|(_, item)| !matches!(item, WorldItem::Type { .. })).map(|(key, _)| ExternName::of(resolve, key)).collect()
+            items
+                .filter(|(_, item)| !matches!(item, WorldItem::Type { .. }))
+                .map(|(key, _)| ExternName::of(resolve, key))
+                .collect()
         };
         let declared = &resolve.worlds[world.id];
         let imports = names(&mut declared.imports.iter());

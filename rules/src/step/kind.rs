@@ -30,7 +30,9 @@ impl Kind {
         }
         match outline(bytes) {
             Ok(kind) => kind,
-            Err(error) => Self::NotWasm(format!("it is damaged or cut off at byte {}: {}", error.offset(), error.message())),
+            Err(error) => {
+                Self::NotWasm(format!("it is damaged or cut off at byte {}: {}", error.offset(), error.message()))
+            }
         }
     }
 
@@ -102,7 +104,11 @@ pub fn text(file: &str, bytes: &[u8]) -> Result<Vec<u8>, StepError> {
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
-        Diagnostic::error("bad-wat", format!("`{file}` is neither WebAssembly nor UTF-8 text")).at(file, at..at + 1, "this byte")
+        Diagnostic::error("bad-wat", format!("`{file}` is neither WebAssembly nor UTF-8 text")).at(
+            file,
+            at..at + 1,
+            "this byte",
+        )
     })?;
     encode(text).map_err(|error| {
         let at = error.span().offset().min(text.len());

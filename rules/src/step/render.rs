@@ -7,8 +7,12 @@ pub(super) fn signature(resolve: &Resolve, function: &Function) -> String {
     let keyword = if function.kind.is_async() { "async func" } else { "func" };
     // A method's first parameter is the resource itself, which WIT does not write.
     let own = usize::from(function.name.starts_with("[method]"));
-    let params: Vec<String> =
-        function.params.iter().skip(own).map(|param| format!("{}: {}", param.name, type_name(resolve, param.ty))).collect();
+    let params: Vec<String> = function
+        .params
+        .iter()
+        .skip(own)
+        .map(|param| format!("{}: {}", param.name, type_name(resolve, param.ty)))
+        .collect();
     let result = function.result.map(|ty| format!(" -> {}", type_name(resolve, ty))).unwrap_or_default();
     format!("{}: {keyword}({}){result}", function_name(&function.name), params.join(", "))
 }
@@ -34,8 +38,12 @@ pub(super) fn definition(resolve: &Resolve, name: &str, id: TypeId) -> String {
             let fields = record.fields.iter().map(|field| format!("{}: {}", field.name, type_name(resolve, field.ty)));
             format!("record {name} {{ {} }}", list(fields))
         }
-        TypeDefKind::Flags(flags) => format!("flags {name} {{ {} }}", list(flags.flags.iter().map(|flag| flag.name.clone()))),
-        TypeDefKind::Enum(cases) => format!("enum {name} {{ {} }}", list(cases.cases.iter().map(|case| case.name.clone()))),
+        TypeDefKind::Flags(flags) => {
+            format!("flags {name} {{ {} }}", list(flags.flags.iter().map(|flag| flag.name.clone())))
+        }
+        TypeDefKind::Enum(cases) => {
+            format!("enum {name} {{ {} }}", list(cases.cases.iter().map(|case| case.name.clone())))
+        }
         TypeDefKind::Variant(variant) => {
             let cases = variant.cases.iter().map(|case| match case.ty {
                 Some(ty) => format!("{}({})", case.name, type_name(resolve, ty)),

@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use semver::Version;
 use wac_graph::EncodeOptions;
-use wac_parser::lexer::{Lexer, Token};
 use wac_parser::Document;
+use wac_parser::lexer::{Lexer, Token};
 use wac_types::BorrowedPackageKey;
 use wit_parser::PackageName;
 
@@ -126,7 +126,11 @@ fn wasi_package(written: &str) -> Result<Option<Vec<u8>>, StepError> {
     let Key { name, version } = Key::of(written);
     let Some((namespace, name)) = name.split_once(':') else { return Ok(None) };
     let name = PackageName { namespace: namespace.to_owned(), name: name.to_owned(), version };
-    wit::built_in_package(&name).map(|found| found.map(|(resolve, id)| wit_component::encode(&resolve, id, false).expect("a built-in package has a binary form")))
+    wit::built_in_package(&name).map(|found| {
+        found.map(|(resolve, id)| {
+            wit_component::encode(&resolve, id, false).expect("a built-in package has a binary form")
+        })
+    })
 }
 
 /// A script's error with every place it speaks of, the main one first.

@@ -37,14 +37,21 @@ pub fn validate(component: &[u8], declared: Option<&World>) -> Result<Interface,
 pub(super) fn wellformed(component: &[u8]) -> Result<(), StepError> {
     match Kind::of(component) {
         Kind::Component => {}
-        Kind::NotWasm(reason) => return Err(Diagnostic::error("not-wasm", format!("this is not WebAssembly: {reason}")).into()),
-        other => return Err(Diagnostic::error("not-a-component", format!("this is {}, not a component", other.describe())).into()),
+        Kind::NotWasm(reason) => {
+            return Err(Diagnostic::error("not-wasm", format!("this is not WebAssembly: {reason}")).into());
+        }
+        other => {
+            return Err(
+                Diagnostic::error("not-a-component", format!("this is {}, not a component", other.describe())).into()
+            );
+        }
     }
     let Err(error) = Validator::new_with_features(features()).validate_all(component) else {
         return Ok(());
     };
     let message = format!("this component is not valid: {}", error.message());
-    let mut diagnostic = Diagnostic::error("bad-component", message).note(format!("at byte {} of the component", error.offset()));
+    let mut diagnostic =
+        Diagnostic::error("bad-component", message).note(format!("at byte {} of the component", error.offset()));
     if Validator::new_with_features(WasmFeatures::all()).validate_all(component).is_ok() {
         diagnostic = diagnostic
             .note("it uses a part of the component model that is not in WASI 0.2, such as `async` of WASI 0.3")
@@ -72,12 +79,18 @@ fn check_export(declared: &World, built: &World, key: &WorldKey, item: &WorldIte
     };
     let differences = differences(declared, item, built, found);
     let message = format!("the component's `{name}` is not what world `{}` declares", declared.name());
-    (!differences.is_empty()).then(|| with_differences(Diagnostic::error("interface-mismatch", message), &differences, ["declared", "built"]))
+    (!differences.is_empty()).then(|| {
+        with_differences(Diagnostic::error("interface-mismatch", message), &differences, ["declared", "built"])
+    })
 }
 
 fn missing_export(declared: &World, name: &ExternName, offered: &[String]) -> Diagnostic {
     let message = format!("the component does not export `{name}`, which world `{}` declares", declared.name());
-    let listed = if offered.is_empty() { "it exports nothing".to_owned() } else { format!("it exports `{}`", offered.join("`, `")) };
+    let listed = if offered.is_empty() {
+        "it exports nothing".to_owned()
+    } else {
+        format!("it exports `{}`", offered.join("`, `"))
+    };
     let diagnostic = Diagnostic::error("interface-mismatch", message).note(listed);
     match suggest(name.as_str(), offered.iter().map(String::as_str)) {
         Some(close) => diagnostic.help(format!("if `{close}` is meant, declare it under that name")),
@@ -98,12 +111,16 @@ fn check_import(declared: &World, built: &World, key: &WorldKey, item: &WorldIte
     let allowed = &declared.resolve.worlds[declared.id].imports;
     let Some(found) = find(declared, allowed.iter(), &name) else {
         let message = format!("the component imports `{name}`, which world `{}` does not declare", declared.name());
-        return Some(Diagnostic::error("undeclared-import", message).help(format!("add `import {name};` to the world")));
+        return Some(
+            Diagnostic::error("undeclared-import", message).help(format!("add `import {name};` to the world")),
+        );
     };
     // A built component may leave out what it does not use, so its side is the one that wants.
     let differences = differences(built, item, declared, found);
     let message = format!("the component imports `{name}` with other types than world `{}` declares", declared.name());
-    (!differences.is_empty()).then(|| with_differences(Diagnostic::error("interface-mismatch", message), &differences, ["built", "declared"]))
+    (!differences.is_empty()).then(|| {
+        with_differences(Diagnostic::error("interface-mismatch", message), &differences, ["built", "declared"])
+    })
 }
 
 /// The item of that name: exactly, else at a compatible version.
@@ -130,7 +147,11 @@ pub(crate) fn differences(wanted: &World, item: &WorldItem, found: &World, other
         (WorldItem::Type { .. }, _) => Vec::new(),
         (WorldItem::Function(function), _) => vec![compare::missing(ours, function)],
         (WorldItem::Interface { .. }, _) => {
-            vec![Difference { item: "interface".to_owned(), wanted: "an interface".to_owned(), found: Some("a function".to_owned()) }]
+            vec![Difference {
+                item: "interface".to_owned(),
+                wanted: "an interface".to_owned(),
+                found: Some("a function".to_owned()),
+            }]
         }
     }
 }
@@ -141,7 +162,10 @@ pub(crate) fn with_differences(mut diagnostic: Diagnostic, differences: &[Differ
     for difference in differences {
         let [wanted, found] = sides;
         let other = difference.found.as_deref().unwrap_or("nothing of that name");
-        let text = format!("`{}` differs\n  {wanted:width$}  {}\n  {found:width$}  {other}", difference.item, difference.wanted);
+        let text = format!(
+            "`{}` differs\n  {wanted:width$}  {}\n  {found:width$}  {other}",
+            difference.item, difference.wanted
+        );
         diagnostic = diagnostic.note(text);
     }
     diagnostic

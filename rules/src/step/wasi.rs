@@ -22,6 +22,10 @@ const TEXTS: [(&str, &str); 7] = [
     ("sockets", include_str!("../../wit/sockets.wit")),
 ];
 
+/// The one place where newer text renamed something: 0.2.1 gave `field-key` a second name and uses that from then on.
+const FIELD_NAME_SINCE: Version = Version::new(0, 2, 1);
+const FIELD_NAME: &str = "@since(version = 0.2.1)\n  type field-name = field-key;";
+
 /// The feature that hides what a version does not have yet. Nothing ever switches it on.
 const NOT_YET: &str = "newer-than-the-version-asked-for";
 
@@ -30,10 +34,13 @@ const NOT_YET: &str = "newer-than-the-version-asked-for";
 /// `None` when it is not one of ours: another namespace, an unknown package, a version outside 0.2.0 to [`NEWEST`].
 #[must_use]
 pub fn package(name: &PackageName) -> Option<UnresolvedPackageGroup> {
-    let text = text(name)?;
+    let mut text = text(name)?.to_owned();
     let version = name.version.clone().unwrap_or(NEWEST);
     if !covers(&version) {
         return None;
+    }
+    if name.name == "http" && version < FIELD_NAME_SINCE {
+        text = text.replace(FIELD_NAME, "").replace("field-name", "field-key");
     }
     let mut sources = SourceMap::new();
     sources.push_str(&format!("wasi:{}@{version} (built in)", name.name), text);
@@ -129,9 +136,23 @@ mod tests {
     }
 
     #[test]
+    fn a_text_is_that_of_its_version() {
+        let names = |version: &str| {
+            let world =
+                wit::world(&std::collections::BTreeMap::new(), Some(&format!("wasi:http/proxy@{version}"))).unwrap();
+            let text = world.wit();
+            (text.contains("field-name"), text.contains("has: func(name: field-key)"), text.contains("@0.2.12"))
+        };
+        assert_eq!(names("0.2.0"), (false, true, false));
+        assert_eq!(names("0.2.1"), (true, false, false));
+    }
+
+    #[test]
     fn every_version_of_every_world_resolves() {
         for patch in 0..=NEWEST.patch {
-            for name in ["cli/command", "cli/imports", "http/proxy", "http/imports", "filesystem/imports", "sockets/imports"] {
+            for name in
+                ["cli/command", "cli/imports", "http/proxy", "http/imports", "filesystem/imports", "sockets/imports"]
+            {
                 let name = format!("wasi:{name}@0.2.{patch}");
                 wit::world(&std::collections::BTreeMap::new(), Some(&name)).unwrap_or_else(|e| panic!("{name}: {e}"));
             }

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wit_parser::decoding::DecodedWasm;
 use wit_parser::{
-    PackageId, PackageName, ParsedUsePath, ResolveError, ResolveErrorKind, Resolve, SourceMap, Span, UnresolvedPackageGroup,
-    WorldId, parse_use_path,
+    PackageId, PackageName, ParsedUsePath, Resolve, ResolveError, ResolveErrorKind, SourceMap, Span,
+    UnresolvedPackageGroup, WorldId, parse_use_path,
 };
 
 use super::{StepError, canonical, causes, wasi};
@@ -154,6 +154,7 @@ impl Packages {
     fn resolve_into(self, resolve: &mut Resolve) -> Result<(PackageId, Vec<String>), StepError> {
         let mut files: Vec<String> = self.main.source_map.source_names().map(str::to_owned).collect();
         let mut wanted = references(&self.main);
+        let offered: Vec<PackageName> = self.dependencies.iter().flat_map(Dependency::provides).cloned().collect();
         let mut available = self.dependencies;
         let mut groups = Vec::new();
         let own: BTreeSet<PackageName> =
@@ -181,7 +182,7 @@ impl Packages {
         }
         // Packages are numbered in this order; it must not depend on how the references were met.
         groups.sort_by(|a, b| a.main.name.cmp(&b.main.name));
-        let main = push(resolve, self.main, groups)?;
+        let main = push(resolve, self.main, groups, &offered)?;
         Ok((main, files))
     }
 }
@@ -252,7 +253,9 @@ fn decode(path: &str, bytes: &[u8]) -> Result<Dependency, StepError> {
         }
         Ok(DecodedWasm::Component(..)) => {
             let message = format!("`{path}` is a component, not a WIT package");
-            Err(Diagnostic::error("bad-wit", message).help("to use what it exports, make it a target and name it in `depends`").into())
+            Err(Diagnostic::error("bad-wit", message)
+                .help("to use what it exports, make it a target and name it in `depends`")
+                .into())
         }
         Err(error) => {
             let mut diagnostic = Diagnostic::error("bad-wit", format!("`{path}` is not an encoded WIT package"));
@@ -279,16 +282,17 @@ fn push(
     resolve: &mut Resolve,
     main: UnresolvedPackageGroup,
     groups: Vec<UnresolvedPackageGroup>,
+    offered: &[PackageName],
 ) -> Result<PackageId, StepError> {
-    resolve.push_groups(main, groups).map_err(|error| unresolved(&resolve.source_map, &error).into())
+    resolve.push_groups(main, groups).map_err(|error| unresolved(&resolve.source_map, &error, offered).into())
 }
 
 /// An error of resolution, with what the user can do about it.
-fn unresolved(map: &SourceMap, error: &ResolveError) -> Diagnostic {
+fn unresolved(map: &SourceMap, error: &ResolveError, offered: &[PackageName]) -> Diagnostic {
     match error.kind() {
-        ResolveErrorKind::PackageNotFound { span, requested, known } => {
+        ResolveErrorKind::PackageNotFound { span, requested, .. } => {
             let found = at_span(map, *span, &format!("no package is called `{requested}`"));
-            package_not_found(found, requested, known)
+            package_not_found(found, requested, offered)
         }
         ResolveErrorKind::DuplicatePackage { name, span1, span2 } => {
             let mut found = at_span(map, *span1, &format!("package `{name}` is defined twice"));
@@ -306,11 +310,17 @@ fn package_not_found(found: Diagnostic, requested: &PackageName, known: &[Packag
     if wasi::knows(requested) {
         return match &requested.version {
             None => found.help(format!("write the version: `wasi:{}@{newest}`", requested.name)),
-            Some(_) => found.help(format!("the built-in WASI packages go from 0.2.0 to {newest}; other versions belong in `deps/`")),
+            Some(_) => found.help(format!(
+                "the built-in WASI packages go from 0.2.0 to {newest}; other versions belong in `deps/`"
+            )),
         };
     }
-    let written = requested.to_string();
-    let candidates: Vec<String> = known.iter().map(ToString::to_string).chain(wasi::names()).collect();
+    let unversioned = |name: &PackageName| format!("{}:{}", name.namespace, name.name);
+    let written = unversioned(requested);
+    if let Some(other) = known.iter().find(|other| unversioned(other) == written) {
+        return found.help(format!("there is `{other}`: write that version, or put the other one beside it"));
+    }
+    let candidates: Vec<String> = known.iter().map(unversioned).chain(wasi::names()).collect();
     let found = match suggest(&written, candidates.iter().map(String::as_str)) {
         Some(close) => found.help(format!("did you mean `{close}`?")),
         None => found,
@@ -350,7 +360,9 @@ fn select(resolve: &mut Resolve, main: Option<PackageId>, name: Option<&str>) ->
 fn only_world(resolve: &Resolve, main: Option<PackageId>) -> Result<WorldId, StepError> {
     let Some(main) = main else {
         let message = "neither WIT files nor a world are named";
-        return Err(Diagnostic::error("unknown-world", message).help("set `wit` to a file or directory, or `world`").into());
+        return Err(Diagnostic::error("unknown-world", message)
+            .help("set `wit` to a file or directory, or `world`")
+            .into());
     };
     let package = &resolve.packages[main];
     let worlds: Vec<&str> = package.worlds.keys().map(String::as_str).collect();
@@ -364,7 +376,10 @@ fn only_world(resolve: &Resolve, main: Option<PackageId>) -> Result<WorldId, Ste
         [first, ..] => {
             let message = format!("package `{}` has {} worlds", package.name, worlds.len());
             let listed = format!("they are `{}`", worlds.join("`, `"));
-            Err(Diagnostic::error("ambiguous-world", message).note(listed).help(format!("choose one: `world = \"{first}\"`")).into())
+            Err(Diagnostic::error("ambiguous-world", message)
+                .note(listed)
+                .help(format!("choose one: `world = \"{first}\"`"))
+                .into())
         }
     }
 }
@@ -390,7 +405,10 @@ fn find_package(resolve: &mut Resolve, package: &PackageName, name: &str) -> Res
             let listed = several.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>().join("`, `");
             let message = format!("`{name}` could be in several packages");
             let help = "write the version as well";
-            return Err(Diagnostic::error("ambiguous-world", message).note(format!("they are `{listed}`")).help(help).into());
+            return Err(Diagnostic::error("ambiguous-world", message)
+                .note(format!("they are `{listed}`"))
+                .help(help)
+                .into());
         }
     }
     match load_built_in(resolve, package)? {
@@ -423,12 +441,13 @@ fn load_built_in(resolve: &mut Resolve, package: &PackageName) -> Result<Option<
     }
     groups.retain(|other| other.main.name != group.main.name);
     groups.sort_by(|a, b| a.main.name.cmp(&b.main.name));
-    push(resolve, group, groups).map(Some)
+    push(resolve, group, groups, &[]).map(Some)
 }
 
 fn with_candidates<'a>(found: Diagnostic, written: &str, known: impl Iterator<Item = &'a str> + Clone) -> Diagnostic {
     let listed = known.clone().collect::<Vec<_>>().join("`, `");
-    let found = if listed.is_empty() { found.note("it has no worlds") } else { found.note(format!("it has `{listed}`")) };
+    let found =
+        if listed.is_empty() { found.note("it has no worlds") } else { found.note(format!("it has `{listed}`")) };
     match suggest(written, known) {
         Some(close) => found.help(format!("did you mean `{close}`?")),
         None => found,

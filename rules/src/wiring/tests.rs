@@ -50,7 +50,8 @@ fn show(result: &Result<Wiring, Vec<Problem>>) -> String {
 
 #[track_caller]
 fn check(text: &str, expected: &str) {
-    let expected: Vec<&str> = expected.trim().lines().map(|line| line.strip_prefix("        ").unwrap_or(line)).collect();
+    let expected: Vec<&str> =
+        expected.trim().lines().map(|line| line.strip_prefix("        ").unwrap_or(line)).collect();
     let found = show(&wired(text));
     assert_eq!(found, expected.join("\n"), "\n{found}\n");
 }
@@ -93,7 +94,8 @@ fn versions_of_one_track_stand_in_for_each_other() {
 
 #[test]
 fn a_diamond_has_one_instance_of_its_foot() {
-    let types = "interface log { log: func(text: string); } interface left { l: func(); } interface right { r: func(); }";
+    let types =
+        "interface log { log: func(text: string); } interface left { l: func(); } interface right { r: func(); }";
     check(
         &format!(
             "//- app: left right\npackage demo:d; {types} world app {{ import left; import right; }}

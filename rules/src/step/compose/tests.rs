@@ -38,7 +38,7 @@ fn check(text: &str, expected: &str) {
 
 const DIAMOND: &str = "
     //- app: left right
-    package demo:d; world app { import demo:d/left; import demo:d/right; import wasi:cli/environment@0.2.3; export run: func(); }
+    package demo:d; world app { import left; import right; import wasi:cli/environment@0.2.3; export run: func(); }
     interface log { log: func(text: string); } interface left { l: func(); } interface right { r: func(); }
     //- left: foot
     package demo:d; world w { import log; import wasi:cli/environment@0.2.0; export left; }
@@ -106,7 +106,7 @@ fn resources_keep_their_identity() {
 #[test]
 fn a_resource_of_the_host_is_one_for_all() {
     check(
-        "//- app: sink\npackage demo:c; world app { import demo:c/sink; export run: func(o: output-stream); use wasi:io/streams@0.2.0.{output-stream}; }
+        "//- app: sink\npackage demo:c; world app { import sink; export run: func(o: output-stream); use wasi:io/streams@0.2.0.{output-stream}; }
         interface sink { use wasi:io/streams@0.2.0.{output-stream}; put: func(o: borrow<output-stream>); }
         //- sink:\npackage demo:c; world w { export sink; }
         interface sink { use wasi:io/streams@0.2.0.{output-stream}; put: func(o: borrow<output-stream>); }",

@@ -10,7 +10,9 @@ const SCRIPT: &str = "package shop:whole;\nlet calc = new shop:calc {};\nlet app
 
 fn packages() -> BTreeMap<String, Vec<u8>> {
     let math = "package demo:m; interface math { add: func(a: s32) -> s32; }";
-    let app = component(&world(&format!("{math} world w {{ import math; import wasi:random/random@0.2.0; export run: func(); }}")));
+    let app = component(&world(&format!(
+        "{math} world w {{ import math; import wasi:random/random@0.2.0; export run: func(); }}"
+    )));
     let calc = component(&world(&format!("{math} world w {{ export math; }}")));
     [("shop:app".to_owned(), app), ("shop:calc".to_owned(), calc)].into()
 }
@@ -19,7 +21,8 @@ fn packages() -> BTreeMap<String, Vec<u8>> {
 fn a_script_names_its_packages() {
     let script = "package shop:whole targets wasi:http/proxy@0.2.3;\nimport log: acme:log/log@1.0.0;\nlet a = new shop:app { ... };\nlet b = new shop:app { ... };\nexport b...;\n";
     let found = script_packages("app.wac", script).unwrap();
-    let names: Vec<(&str, Option<&str>)> = found.iter().map(|package| (package.name.as_str(), package.target("shop"))).collect();
+    let names: Vec<(&str, Option<&str>)> =
+        found.iter().map(|package| (package.name.as_str(), package.target("shop"))).collect();
     assert_eq!(names, [("acme:log@1.0.0", None), ("shop:app", Some("app"))]);
     assert_eq!(&script[found[1].span.clone()], "shop:app");
 }

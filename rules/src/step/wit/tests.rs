@@ -25,7 +25,8 @@ fn message(text: &str, name: Option<&str>) -> String {
 
 #[track_caller]
 fn check(text: &str, name: Option<&str>, expected: &str) {
-    let expected: Vec<&str> = expected.trim().lines().map(|line| line.strip_prefix("        ").unwrap_or(line)).collect();
+    let expected: Vec<&str> =
+        expected.trim().lines().map(|line| line.strip_prefix("        ").unwrap_or(line)).collect();
     let found = message(text, name);
     assert_eq!(found, expected.join("\n"), "\n{found}\n");
 }
@@ -36,7 +37,7 @@ fn mistakes_are_shown_where_they_are() {
         "package demo:calc;\nworld calc { export add: func(a: s33) -> s32; }",
         None,
         r#"
-        bad-wit: type `s33` does not exist
+        bad-wit: name `s33` does not exist
           test.wit: "s33"
         "#
         .trim_end(),
@@ -46,10 +47,29 @@ fn mistakes_are_shown_where_they_are() {
         None,
         r#"
         bad-wit: no package is called `other:log@1.0.0`
-          wit/b.wit: "other:log/log@1.0.0"
+          wit/b.wit: "other:log"
         help: put the WIT of `other:log@1.0.0` in `deps/log/` beside the package that uses it
         "#
         .trim_end(),
+    );
+}
+
+#[test]
+fn a_dependency_at_another_version_is_mentioned() {
+    check(
+        "//- app.wit\npackage demo:app; world app { import demo:log/log@1.1.0; }\n//- deps/log.wit\npackage demo:log@1.0.0; interface log {}",
+        None,
+        r#"
+        bad-wit: no package is called `demo:log@1.1.0`
+          app.wit: "demo:log"
+        help: there is `demo:log@1.0.0`: write that version, or put the other one beside it"#,
+    );
+    check(
+        "//- app.wit\npackage demo:app@1.0.0; world app { }\n//- b.wit\npackage demo:other;",
+        None,
+        r#"
+        bad-wit: package identifier `demo:other` does not match previous package name of `demo:app@1.0.0`
+          b.wit: "demo:other""#,
     );
 }
 
@@ -87,7 +107,11 @@ fn a_world_is_found_by_name() {
 fn wasi_is_built_in() {
     check("", Some("wasi:cli/command"), "ok: wasi:cli/command@0.2.12");
     check("", Some("wasi:http/proxy@0.2.3"), "ok: wasi:http/proxy@0.2.3");
-    check("package demo:app; world app { import wasi:io/streams@0.2.0; include wasi:http/proxy@0.2.12; }", None, "ok: demo:app/app");
+    check(
+        "package demo:app; world app { import wasi:io/streams@0.2.0; include wasi:http/proxy@0.2.12; }",
+        None,
+        "ok: demo:app/app",
+    );
     check("package demo:app; world app {}", Some("wasi:cli/command"), "ok: wasi:cli/command@0.2.12");
     check(
         "",
@@ -101,7 +125,7 @@ fn wasi_is_built_in() {
         None,
         r#"
         bad-wit: no package is called `wasi:io`
-          test.wit: "wasi:io/streams"
+          test.wit: "wasi:io"
         help: write the version: `wasi:io@0.2.12`"#,
     );
     check(
@@ -109,7 +133,7 @@ fn wasi_is_built_in() {
         None,
         r#"
         bad-wit: no package is called `wasi:htp@0.2.0`
-          test.wit: "wasi:htp/types@0.2.0"
+          test.wit: "wasi:htp"
         help: did you mean `wasi:http`?
         help: put the WIT of `wasi:htp@0.2.0` in `deps/htp/` beside the package that uses it"#,
     );
@@ -168,10 +192,10 @@ fn an_encoded_package_is_a_dependency_too() {
 const SHAPES: &str = "
     //- a.wit
     package demo:shapes@1.0.0;
-    interface types { record point { x: s32, y: s32 } resource pen { constructor(at: point); draw: func(to: point); } type p = point; }
+    interface types { record point { x: s32, y: s32 } resource pen { constructor(at: point); draw: func(towards: point); } type p = point; }
     //- b.wit
     package demo:shapes@1.0.0;
-    interface lines { use types.{point, pen}; length: func(from: point, to: point) -> u32; draw: func(pen: borrow<pen>); }
+    interface lines { use types.{point, pen}; length: func(start: point, end: point) -> u32; draw: func(pen: borrow<pen>); }
     world shapes { import wasi:cli/environment@0.2.0; import types; import zero: func() -> s32; export lines; export area: func() -> u32; }
     ";
 
@@ -185,7 +209,7 @@ fn the_identity_ignores_what_carries_no_meaning() {
         /// Another world, of no concern here.
         world other { export types; }
         interface types {
-            resource pen { draw: func(to: point); constructor(at: point); }
+            resource pen { draw: func(towards: point); constructor(at: point); }
             /// A name.
             type p = point;
             /// A point.
@@ -195,7 +219,7 @@ fn the_identity_ignores_what_carries_no_meaning() {
         //- y.wit
         package demo:shapes@1.0.0;
         world renamed { export area: func() -> u32; export lines; import zero: func() -> s32; import types; import wasi:cli/environment@0.2.0; }
-        interface lines { use types.{pen}; use types.{point}; draw: func(pen: borrow<pen>); length: func(from: point, to: point) -> u32; }
+        interface lines { use types.{pen}; use types.{point}; draw: func(pen: borrow<pen>); length: func(start: point, end: point) -> u32; }
         ";
     assert_eq!(named_world(edited, Some("renamed")).encoded().unwrap(), identity);
 }
@@ -211,7 +235,7 @@ fn the_identity_sees_every_change_of_meaning() {
         ("export area: func() -> u32;", ""),
         ("import zero: func() -> s32;", ""),
         ("environment@0.2.0", "environment@0.2.1"),
-        ("from: point", "start: point"),
+        ("start: point", "begin: point"),
         ("shapes@1.0.0", "shapes@1.1.0"),
     ];
     for (from, to) in edits {
