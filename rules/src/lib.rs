@@ -8,3 +8,5 @@ pub mod name;
 pub mod quantity;
 pub mod host;
 pub mod value;
+pub mod step;
+pub mod wiring;

@@ -1,0 +1,127 @@
+//! Core module → component: states the world, adds the adapter from preview 1 where one is needed.
+
+use wasi_preview1_component_adapter_provider as provider;
+use wasmparser::{Parser, Payload};
+use wit_component::{ComponentEncoder, StringEncoding};
+
+use super::kind::Kind;
+use super::wit::World;
+use super::{StepError, causes};
+use crate::diagnostic::Diagnostic;
+
+/// How a module written against preview 1 of WASI is to be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adapter {
+    /// Not at all: a module that imports preview 1 is an error.
+    None,
+    /// As a program with a `main`.
+    Command,
+    /// As a library, whose functions are called.
+    Reactor,
+    /// As a library that may use `wasi:http` and little else.
+    Proxy,
+}
+
+impl Adapter {
+    fn bytes(self) -> Option<&'static [u8]> {
+        match self {
+            Self::None => None,
+            Self::Command => Some(provider::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER),
+            Self::Reactor => Some(provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER),
+            Self::Proxy => Some(provider::WASI_SNAPSHOT_PREVIEW1_PROXY_ADAPTER),
+        }
+    }
+}
+
+/// Makes a component of a core module; a component comes back unchanged.
+///
+/// The world is taken from the module where its own toolchain wrote it there, else from `world`. The adapter is added only when
+/// the module imports preview 1.
+///
+/// # Errors
+///
+/// `not-wasm`, `not-a-component` (an encoded WIT package), `missing-world`, `missing-adapter`, and `interface-mismatch` when the
+/// module does not have what its world promises.
+pub fn componentize(module: &[u8], world: Option<&World>, adapter: Adapter) -> Result<Vec<u8>, StepError> {
+    match Kind::of(module) {
+        Kind::Component => return Ok(module.to_vec()),
+        Kind::CoreModule => {}
+        Kind::WitPackage => {
+            return Err(
+                Diagnostic::error("not-a-component", "this is a WIT package in binary form; it holds no code").into()
+            );
+        }
+        Kind::NotWasm(reason) => {
+            return Err(Diagnostic::error("not-wasm", format!("this is not WebAssembly: {reason}")).into());
+        }
+    }
+    let module = with_world(module, world)?;
+    let adapter = if imports_preview1(&module) { Some(required(adapter)?) } else { None };
+    encode(&module, adapter).map_err(|error| {
+        let of = world.map(|world| format!(" `{}`", world.name())).unwrap_or_default();
+        let mut diagnostic =
+            Diagnostic::error("interface-mismatch", format!("the compiled module does not implement its world{of}"));
+        diagnostic.notes = causes(error.as_ref());
+        diagnostic.into()
+    })
+}
+
+/// The module with its world embedded.
+fn with_world(module: &[u8], world: Option<&World>) -> Result<Vec<u8>, StepError> {
+    let mut module = module.to_vec();
+    if has_world(&module) {
+        return Ok(module);
+    }
+    let Some(world) = world else {
+        let message = "this core module does not say which WIT world it implements";
+        return Err(Diagnostic::error("missing-world", message)
+            .note("a component in text or binary form carries its own; a core module does not")
+            .help("set `wit` to the world's file or directory")
+            .into());
+    };
+    wit_component::embed_component_metadata(&mut module, &world.resolve, world.id, StringEncoding::UTF8, false)
+        .map_err(|error| {
+            let mut diagnostic =
+                Diagnostic::error("bad-wit", format!("world `{}` can't be written into a module", world.name()));
+            diagnostic.notes = causes(error.as_ref());
+            StepError::from(diagnostic)
+        })?;
+    Ok(module)
+}
+
+/// Whether a bindings generator wrote the world into the module.
+fn has_world(module: &[u8]) -> bool {
+    payloads(module)
+        .any(|payload| matches!(payload, Payload::CustomSection(s) if s.name().starts_with("component-type")))
+}
+
+fn imports_preview1(module: &[u8]) -> bool {
+    payloads(module).any(|payload| match payload {
+        Payload::ImportSection(imports) => imports
+            .into_imports()
+            .any(|import| import.is_ok_and(|import| import.module == provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME)),
+        _ => false,
+    })
+}
+
+/// The module's sections. Its outline was read before, so an error can't occur here; it would end the walk.
+fn payloads(module: &[u8]) -> impl Iterator<Item = Payload<'_>> {
+    Parser::new(0).parse_all(module).map_while(Result::ok)
+}
+
+fn required(adapter: Adapter) -> Result<&'static [u8], StepError> {
+    adapter.bytes().ok_or_else(|| {
+        Diagnostic::error("missing-adapter", "this module imports `wasi_snapshot_preview1`, which needs an adapter")
+            .help("compile for a target without WASI, or for `wasip1` or `wasip2`")
+            .into()
+    })
+}
+
+fn encode(module: &[u8], adapter: Option<&[u8]>) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    let mut encoder = ComponentEncoder::default();
+    encoder.validate(true).module(module)?;
+    if let Some(adapter) = adapter {
+        encoder.adapter(provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter)?;
+    }
+    Ok(encoder.encode()?)
+}

@@ -1,0 +1,88 @@
+//! The steps between a compiler's output and a finished component: pure functions from bytes to bytes.
+//!
+//! In reading order: [`wit`] turns sources into a [`wit::World`]; [`kind`] says what some bytes are; [`componentize`] makes a
+//! component of a core module; [`validate`] proves that a component implements its world; [`interface`] reads what a component
+//! imports and exports; [`compose`] and [`script`] join components into one.
+//!
+//! What is deliberately not here: files, processes, the order of things. Sources arrive as maps from path to bytes, and
+//! which step feeds which is decided by whoever lowers a target.
+
+use std::fmt;
+
+use crate::diagnostic::Diagnostic;
+
+mod canonical;
+pub mod compare;
+pub mod componentize;
+pub mod compose;
+pub mod interface;
+pub mod kind;
+mod render;
+pub mod script;
+pub mod validate;
+pub mod wasi;
+pub mod wit;
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+/// Why a step could not produce its output: every problem it found, at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepError {
+    /// In the order of the input.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl From<Diagnostic> for StepError {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self { diagnostics: vec![diagnostic] }
+    }
+}
+
+impl From<Vec<Diagnostic>> for StepError {
+    fn from(diagnostics: Vec<Diagnostic>) -> Self {
+        assert!(!diagnostics.is_empty(), "a step that fails says why");
+        Self { diagnostics }
+    }
+}
+
+/// Plain text, for logs and for the captured output of an action; the command line draws the diagnostics instead.
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, diagnostic) in self.diagnostics.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{}: {}", diagnostic.code, diagnostic.message)?;
+            for label in &diagnostic.labels {
+                write!(f, "\n  at {}, byte {}", label.file, label.span.start)?;
+                if !label.text.is_empty() {
+                    write!(f, ": {}", label.text)?;
+                }
+            }
+            for note in &diagnostic.notes {
+                write!(f, "\nnote: {note}")?;
+            }
+            for help in &diagnostic.helps {
+                write!(f, "\nhelp: {help}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for StepError {}
+
+/// What a library said, cause by cause, without repeating itself.
+fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if lines.last() != Some(&text) {
+            lines.push(text);
+        }
+        next = cause.source();
+    }
+    lines
+}
