@@ -2,6 +2,7 @@
 
 pub mod capability;
 pub mod codes;
+pub mod cargo;
 pub mod diagnostic;
 pub mod manifest;
 pub mod name;
