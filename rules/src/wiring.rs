@@ -212,8 +212,8 @@ impl<'a> Links<'a> {
                 let message =
                     format!("`{name}` depends on `{}`, which exports nothing that `{name}` imports", provider.name);
                 let diagnostic = Diagnostic::warning("unused-dependency", message)
-                    .note(format!("`{name}` imports {}", listed(import_names(part))))
-                    .note(format!("`{}` exports {}", provider.name, listed(export_names(provider))));
+                    .note(format!("`{name}` imports {}", listed(&import_names(part))))
+                    .note(format!("`{}` exports {}", provider.name, listed(&export_names(provider))));
                 problems.push(Problem { target: part.name.to_owned(), diagnostic });
             }
         }
@@ -307,7 +307,7 @@ fn unsatisfied(
     let message = format!("nothing that `{}` depends on exports `{import}`, which it imports", part.name);
     let mut diagnostic = Diagnostic::error("unsatisfied-import", message);
     for provider in providers {
-        diagnostic = diagnostic.note(format!("`{}` exports {}", provider.name, listed(export_names(provider))));
+        diagnostic = diagnostic.note(format!("`{}` exports {}", provider.name, listed(&export_names(provider))));
     }
     let offered: Vec<(&str, ExternName)> = providers
         .iter()
@@ -386,7 +386,7 @@ fn exports(part: &Part<'_>, interface: &str) -> bool {
     export_names(part).iter().any(|name| same_interface(name.as_str(), interface))
 }
 
-fn listed(names: Vec<ExternName>) -> String {
+fn listed(names: &[ExternName]) -> String {
     if names.is_empty() {
         return "nothing".to_owned();
     }

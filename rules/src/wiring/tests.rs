@@ -239,3 +239,12 @@ fn a_resource_must_come_from_one_place() {
         help: let `app` take `demo:c/types` from `other` too: name it in `depends`",
     );
 }
+
+#[test]
+fn a_stand_in_for_wasi_must_serve_all() {
+    // bytecodealliance/wac#149: the handler would take its requests from the host, the adapter from the stand-in.
+    check(
+        &crate::step::compose::tests::STAND_IN.replace("//- handler: types", "//- handler:"),
+        "",
+    );
+}

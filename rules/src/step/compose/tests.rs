@@ -125,3 +125,45 @@ fn a_root_may_export_what_uses_a_dependencys_resource() {
         " -> demo:c/pool",
     );
 }
+
+#[test]
+fn inline_interfaces_are_wired_by_name() {
+    // bytecodealliance/wac#148.
+    check(
+        "//- composite: compound\npackage bab:composite; world w { import compound-interface: interface { f: func(); } export run: func(); }
+        //- compound:\npackage bab:compound; world w { export compound-interface: interface { f: func(); } }",
+        " -> run",
+    );
+}
+
+/// A component that stands in for a part of WASI, one that uses the stand-in, and one that uses both.
+/// bytecodealliance/wac#149, where the second was not given the stand-in.
+pub(crate) const STAND_IN: &str = "
+    //- adapter: types handler
+    package poc:adapter;
+    world w { import wasi:http/types@0.2.3; import wasi:http/incoming-handler@0.2.3; import poc:types/extensions; export run: func(); }
+    package poc:types { interface extensions { use wasi:http/types@0.2.3.{incoming-request}; make: func() -> incoming-request; } }
+    //- handler: types
+    package poc:handler;
+    world w { import wasi:http/types@0.2.3; export wasi:http/incoming-handler@0.2.3; }
+    //- types:
+    package poc:types;
+    interface extensions { use wasi:http/types@0.2.3.{incoming-request}; make: func() -> incoming-request; }
+    world w { export wasi:http/types@0.2.3; export extensions; }
+    ";
+
+#[test]
+fn a_stand_in_for_wasi_serves_all_who_name_it() {
+    check(STAND_IN, "wasi:clocks/monotonic-clock@0.2.3, wasi:io/error@0.2.3, wasi:io/poll@0.2.3, wasi:io/streams@0.2.3 -> run");
+}
+
+#[test]
+fn probe_function_with_hidden_resource() {
+    check(
+        &format!(
+            "//- app: base\npackage demo:c; {CONNECTIONS} world w {{ use types.{{conn}}; export run: func(c: conn); }}
+            //- base:\npackage demo:c; {CONNECTIONS} world w {{ export types; }}"
+        ),
+        " -> run",
+    );
+}
