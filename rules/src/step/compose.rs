@@ -124,7 +124,15 @@ impl Composer {
             return Err(Diagnostic::error("incompatible-interface", message).into());
         };
         let alias = self.graph.alias_instance_export(self.nodes[provider], &export);
-        Ok(alias.expect("the instance has the export that its component has"))
+        let alias = alias.expect("the instance has the export that its component has");
+        let Some(item) = &argument.item else { return Ok(alias) };
+        self.graph.alias_instance_export(alias, item).map_err(|error| {
+            let message = format!(
+                "`{}` needs the type `{item}` of `{export}`, which `{provider}` as built does not have",
+                instance.target
+            );
+            with_causes(Diagnostic::error("incompatible-interface", message), &error).into()
+        })
     }
 
     fn export_all(&mut self, target: &str) -> Result<(), StepError> {

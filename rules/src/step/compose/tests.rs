@@ -154,16 +154,13 @@ pub(crate) const STAND_IN: &str = "
 
 #[test]
 fn a_stand_in_for_wasi_serves_all_who_name_it() {
-    check(STAND_IN, "wasi:clocks/monotonic-clock@0.2.3, wasi:io/error@0.2.3, wasi:io/poll@0.2.3, wasi:io/streams@0.2.3 -> run");
+    check(
+        STAND_IN,
+        "wasi:clocks/monotonic-clock@0.2.3, wasi:io/error@0.2.3, wasi:io/poll@0.2.3, wasi:io/streams@0.2.3 -> run",
+    );
 }
 
 #[test]
-fn probe_function_with_hidden_resource() {
-    check(
-        &format!(
-            "//- app: base\npackage demo:c; {CONNECTIONS} world w {{ use types.{{conn}}; export run: func(c: conn); }}
-            //- base:\npackage demo:c; {CONNECTIONS} world w {{ export types; }}"
-        ),
-        " -> run",
-    );
+fn a_function_may_pass_a_dependencys_resource() {
+    check(crate::wiring::tests::CLOSER, " -> run");
 }
