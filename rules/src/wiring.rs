@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wit_parser::{InterfaceId, TypeDefKind, TypeOwner, WorldItem, WorldKey};
+use wit_parser::{Handle, InterfaceId, Type, TypeDefKind, TypeOwner, WorldItem, WorldKey};
 
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::step::compare::{same_interface, split_version};
@@ -55,6 +55,8 @@ pub struct Argument {
     pub instance: String,
     /// The export, as the provider names it.
     pub export: ExternName,
+    /// The type of that export which is meant, where the import is a type: a world's own `use types.{conn}` makes one.
+    pub item: Option<String>,
 }
 
 /// What is wrong, and in whose `depends` (or `with`) it is to be mended.
@@ -87,6 +89,7 @@ pub fn wire(root: &Part<'_>, with: &[Part<'_>]) -> Result<Wiring, Vec<Problem>> 
         queue.extend(part.depends.iter().filter(|name| links.parts.contains_key(*name)));
     }
     links.check_resources();
+    links.check_exports(root);
     let instances = links.in_order(root.name);
     let Links { host, problems, .. } = &links;
     if !problems.is_empty() {
@@ -136,6 +139,7 @@ impl<'a> Links<'a> {
                 several => self.problem(part, ambiguous(part, &name, several)),
             }
         }
+        arguments.extend(type_arguments(part.world, &arguments));
         arguments.sort();
         self.of.insert(part.name, arguments);
     }
@@ -169,8 +173,7 @@ impl<'a> Links<'a> {
         let provider = self.parts[argument.instance.as_str()];
         let (_, item) =
             imports(part.world).find(|(key, _)| ExternName::of(&part.world.resolve, key) == argument.import)?;
-        let WorldItem::Interface { id, .. } = item else { return None };
-        for used in part.world.resolve.interface_direct_deps(*id) {
+        for used in interfaces_used(part.world, item) {
             let Some(resource) = resource_of(part.world, used) else { continue };
             let Some(interface) = part.world.resolve.id_of(used) else { continue };
             let ours = self.source(part.name, &interface);
@@ -184,6 +187,26 @@ impl<'a> Links<'a> {
             }
         }
         None
+    }
+
+    /// A function of the root may not name a resource that stays inside: nobody outside could say what it is.
+    ///
+    /// An interface may, since it carries the resource out with it.
+    fn check_exports(&mut self, root: &Part<'a>) {
+        let world = root.world;
+        for (key, item) in &world.resolve.worlds[world.id].exports {
+            let WorldItem::Function(_) = item else { continue };
+            for used in interfaces_used(world, item) {
+                let (Some(resource), Some(interface)) = (resource_of(world, used), world.resolve.id_of(used)) else {
+                    continue;
+                };
+                if let Some(provider) = self.source(root.name, &interface) {
+                    let diagnostic =
+                        hidden(root, &ExternName::of(&world.resolve, key), (&interface, &resource), provider);
+                    self.problem(root, diagnostic);
+                }
+            }
+        }
     }
 
     /// Every instance the root needs, after those it needs itself.
@@ -212,8 +235,8 @@ impl<'a> Links<'a> {
                 let message =
                     format!("`{name}` depends on `{}`, which exports nothing that `{name}` imports", provider.name);
                 let diagnostic = Diagnostic::warning("unused-dependency", message)
-                    .note(format!("`{name}` imports {}", listed(import_names(part))))
-                    .note(format!("`{}` exports {}", provider.name, listed(export_names(provider))));
+                    .note(format!("`{name}` imports {}", listed(&import_names(part))))
+                    .note(format!("`{}` exports {}", provider.name, listed(&export_names(provider))));
                 problems.push(Problem { target: part.name.to_owned(), diagnostic });
             }
         }
@@ -266,7 +289,7 @@ impl<'a> Offer<'a> {
     }
 
     fn argument(&self, import: ExternName) -> Argument {
-        Argument { import, instance: self.part.name.to_owned(), export: self.name.clone() }
+        Argument { import, instance: self.part.name.to_owned(), export: self.name.clone(), item: None }
     }
 
     /// Why the export can't stand for the import, if it can't.
@@ -307,7 +330,7 @@ fn unsatisfied(
     let message = format!("nothing that `{}` depends on exports `{import}`, which it imports", part.name);
     let mut diagnostic = Diagnostic::error("unsatisfied-import", message);
     for provider in providers {
-        diagnostic = diagnostic.note(format!("`{}` exports {}", provider.name, listed(export_names(provider))));
+        diagnostic = diagnostic.note(format!("`{}` exports {}", provider.name, listed(&export_names(provider))));
     }
     let offered: Vec<(&str, ExternName)> = providers
         .iter()
@@ -373,6 +396,65 @@ fn imports(world: &World) -> impl Iterator<Item = (&WorldKey, &WorldItem)> {
     world.resolve.worlds[world.id].imports.iter().filter(|(_, item)| !matches!(item, WorldItem::Type { .. }))
 }
 
+fn hidden(root: &Part<'_>, function: &ExternName, resource: (&str, &str), provider: &str) -> Diagnostic {
+    let (interface, resource) = resource;
+    let message =
+        format!("`{}` exports the function `{function}`, whose type names a resource that stays inside", root.name);
+    Diagnostic::error("hidden-resource", message)
+        .note(format!(
+            "resource `{resource}` of `{interface}` comes from `{provider}`, and nothing exports it from here"
+        ))
+        .help(format!(
+            "export an interface that uses `{resource}` and holds `{function}`, instead of the function alone"
+        ))
+}
+
+/// The interfaces whose types an import or export names directly.
+fn interfaces_used(world: &World, item: &WorldItem) -> Vec<InterfaceId> {
+    let resolve = &world.resolve;
+    match item {
+        WorldItem::Interface { id, .. } => resolve.interface_direct_deps(*id).collect(),
+        WorldItem::Function(function) => {
+            function.parameter_and_result_types().filter_map(|ty| owner_of(world, ty)).collect()
+        }
+        WorldItem::Type { .. } => Vec::new(),
+    }
+}
+
+/// The interface that defines a type, or the resource a handle is of.
+fn owner_of(world: &World, ty: Type) -> Option<InterfaceId> {
+    let Type::Id(id) = ty else { return None };
+    let ty = &world.resolve.types[id];
+    match (&ty.kind, ty.owner) {
+        (TypeDefKind::Handle(Handle::Own(id) | Handle::Borrow(id)), _) => owner_of(world, Type::Id(*id)),
+        (TypeDefKind::Type(original), _) => owner_of(world, *original),
+        (_, TypeOwner::Interface(id)) => Some(id),
+        _ => None,
+    }
+}
+
+/// The types a world takes by `use` from interfaces that a dependency provides: they must be that dependency's.
+fn type_arguments(world: &World, wired: &[Argument]) -> Vec<Argument> {
+    let resolve = &world.resolve;
+    let mut found = Vec::new();
+    for (key, item) in &resolve.worlds[world.id].imports {
+        let WorldItem::Type { id, .. } = item else { continue };
+        let TypeDefKind::Type(Type::Id(original)) = resolve.types[*id].kind else { continue };
+        let (TypeOwner::Interface(owner), Some(name)) = (resolve.types[original].owner, &resolve.types[original].name)
+        else {
+            continue;
+        };
+        let Some(interface) = resolve.id_of(owner) else { continue };
+        let source = wired.iter().find(|argument| argument.import.as_str() == interface);
+        found.extend(source.map(|source| Argument {
+            import: ExternName::of(resolve, key),
+            item: Some(name.clone()),
+            ..source.clone()
+        }));
+    }
+    found
+}
+
 fn import_names(part: &Part<'_>) -> Vec<ExternName> {
     imports(part.world).map(|(key, _)| ExternName::of(&part.world.resolve, key)).collect()
 }
@@ -386,7 +468,7 @@ fn exports(part: &Part<'_>, interface: &str) -> bool {
     export_names(part).iter().any(|name| same_interface(name.as_str(), interface))
 }
 
-fn listed(names: Vec<ExternName>) -> String {
+fn listed(names: &[ExternName]) -> String {
     if names.is_empty() {
         return "nothing".to_owned();
     }

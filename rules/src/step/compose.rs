@@ -36,7 +36,7 @@ pub fn compose(wiring: &Wiring, components: &BTreeMap<String, Vec<u8>>) -> Resul
         composer.instantiate(instance)?;
     }
     composer.export_all(&root.target)?;
-    composer.graph.encode(EncodeOptions::default()).map_err(|error| encode_error(&composer.graph, error))
+    composer.graph.encode(EncodeOptions::default()).map_err(|error| encode_error(&composer.graph, &error))
 }
 
 struct Composer {
@@ -124,7 +124,15 @@ impl Composer {
             return Err(Diagnostic::error("incompatible-interface", message).into());
         };
         let alias = self.graph.alias_instance_export(self.nodes[provider], &export);
-        Ok(alias.expect("the instance has the export that its component has"))
+        let alias = alias.expect("the instance has the export that its component has");
+        let Some(item) = &argument.item else { return Ok(alias) };
+        self.graph.alias_instance_export(alias, item).map_err(|error| {
+            let message = format!(
+                "`{}` needs the type `{item}` of `{export}`, which `{provider}` as built does not have",
+                instance.target
+            );
+            with_causes(Diagnostic::error("incompatible-interface", message), &error).into()
+        })
     }
 
     fn export_all(&mut self, target: &str) -> Result<(), StepError> {
@@ -151,23 +159,23 @@ fn argument_error(instance: &Instance, argument: &Argument, error: &Instantiatio
     with_causes(Diagnostic::error("incompatible-interface", message), error).into()
 }
 
-fn encode_error(graph: &CompositionGraph, error: EncodeError) -> StepError {
+fn encode_error(graph: &CompositionGraph, error: &EncodeError) -> StepError {
     let target =
         |node: NodeId| graph[node].package().map_or("another".to_owned(), |id| format!("`{}`", graph[id].name()));
-    match &error {
+    match error {
         EncodeError::ImportTypeMergeConflict { import, first, second, .. } => {
             let message = format!(
                 "{} and {} both import `{import}`, with types that do not agree",
                 target(*first),
                 target(*second)
             );
-            with_causes(Diagnostic::error("incompatible-interface", message), &error)
+            with_causes(Diagnostic::error("incompatible-interface", message), error)
                 .help("give both the same WIT for it")
                 .into()
         }
         _ => with_causes(
             Diagnostic::error("bad-composition", "these components do not make a valid one together"),
-            &error,
+            error,
         )
         .into(),
     }
@@ -185,4 +193,4 @@ fn exact_or_compatible<'a>(names: &[&'a str], wanted: &ExternName) -> Option<&'a
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

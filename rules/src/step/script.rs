@@ -70,11 +70,11 @@ pub fn compose_script(file: &str, source: &str, packages: &BTreeMap<String, Vec<
     let (keys, bytes): (Vec<Key>, Vec<Vec<u8>>) = given.into_iter().unzip();
     let by_key = keys.iter().map(Key::borrow).zip(bytes).collect();
     let resolution = document.resolve(by_key).map_err(|error| at_labels(file, &error))?;
-    Ok(resolution.encode(EncodeOptions::default()).map_err(|error| at_labels(file, &error))?)
+    resolution.encode(EncodeOptions::default()).map_err(|error| at_labels(file, &error))
 }
 
 fn parse<'s>(file: &str, source: &'s str) -> Result<Document<'s>, StepError> {
-    Ok(Document::parse(source).map_err(|error| at_labels(file, &error))?)
+    Document::parse(source).map_err(|error| at_labels(file, &error))
 }
 
 /// A package name as the script's resolver looks it up.

@@ -104,7 +104,7 @@ struct Packages {
 }
 
 enum Dependency {
-    Text(UnresolvedPackageGroup),
+    Text(Box<UnresolvedPackageGroup>),
     Encoded { path: String, resolve: Box<Resolve> },
 }
 
@@ -142,7 +142,7 @@ impl Packages {
         for paths in layout.dependencies.values() {
             dependencies.push(match paths.as_slice() {
                 [path] if !path.ends_with(".wit") => decode(path, &sources[*path])?,
-                _ => Dependency::Text(parse(sources, paths)?),
+                _ => Dependency::Text(Box::new(parse(sources, paths)?)),
             });
         }
         Ok(Some(Self { main, dependencies }))
@@ -172,7 +172,7 @@ impl Packages {
                     match dependency {
                         Dependency::Text(group) => {
                             wanted.extend(references(&group));
-                            groups.push(group);
+                            groups.push(*group);
                         }
                         Dependency::Encoded { path, resolve: encoded } => merge(resolve, *encoded, &path)?,
                     }

@@ -30,8 +30,19 @@ fn show(result: &Result<Wiring, Vec<Problem>>) -> String {
     let problems = match result {
         Ok(wiring) => {
             for instance in &wiring.instances {
-                let arguments: Vec<String> =
-                    instance.arguments.iter().map(|a| format!(" {} = {}.{}", a.import, a.instance, a.export)).collect();
+                let arguments: Vec<String> = instance
+                    .arguments
+                    .iter()
+                    .map(|a| {
+                        format!(
+                            " {} = {}.{}{}",
+                            a.import,
+                            a.instance,
+                            a.export,
+                            a.item.iter().map(|item| format!(".{item}")).collect::<String>()
+                        )
+                    })
+                    .collect();
                 lines.push(format!("{}:{}", instance.target, arguments.join(",")));
             }
             lines.extend(wiring.imports.iter().map(|import| format!("import {import}")));
@@ -237,5 +248,61 @@ fn a_resource_must_come_from_one_place() {
         note: `app` takes `demo:c/types` from `base`
         note: `app` takes `demo:c/pool` from `pool`, which has the resource from `other`
         help: let `app` take `demo:c/types` from `other` too: name it in `depends`",
+    );
+}
+
+#[test]
+fn a_stand_in_for_wasi_must_serve_all() {
+    // bytecodealliance/wac#149: the handler would take its requests from the host, the adapter from the stand-in.
+    check(
+        &crate::step::compose::tests::STAND_IN.replace("//- handler: types", "//- handler:"),
+        "
+        [adapter] split-resource: resource `fields` of `wasi:http/types@0.2.3` reaches `adapter` from two places, as two different types
+        note: `adapter` takes `wasi:http/types@0.2.3` from `types`
+        note: `adapter` takes `wasi:http/incoming-handler@0.2.3` from `handler`, which has the resource from the host
+        help: let `handler` take `wasi:http/types@0.2.3` from the same place: give both the same `depends`",
+    );
+}
+
+pub(crate) const CLOSER: &str = "
+    //- app: base closer
+    package demo:c; interface types { resource conn { constructor(); } }
+    world w { use types.{conn}; import close: func(c: conn); export run: func(); }
+    //- closer: base
+    package demo:c; interface types { resource conn { constructor(); } }
+    world w { use types.{conn}; export close: func(c: conn); }
+    //- base:
+    package demo:c; interface types { resource conn { constructor(); } }
+    world w { export types; }
+    ";
+
+#[test]
+fn a_type_a_world_uses_comes_with_its_interface() {
+    check(
+        CLOSER,
+        "
+        base:
+        closer: conn = base.demo:c/types.conn, demo:c/types = base.demo:c/types
+        app: close = closer.close, conn = base.demo:c/types.conn, demo:c/types = base.demo:c/types",
+    );
+    check(
+        &(CLOSER.replace("//- closer: base", "//- closer: other")
+            + "//- other:\npackage demo:c; interface types { resource conn { constructor(); } } world w { export types; }"),
+        "
+        [app] split-resource: resource `conn` of `demo:c/types` reaches `app` from two places, as two different types
+        note: `app` takes `demo:c/types` from `base`
+        note: `app` takes `close` from `closer`, which has the resource from `other`
+        help: let `app` take `demo:c/types` from `other` too: name it in `depends`",
+    );
+}
+
+#[test]
+fn a_function_can_not_carry_a_resource_out() {
+    check(
+        &CLOSER.replace("export run: func();", "export run: func() -> conn;"),
+        "
+        [app] hidden-resource: `app` exports the function `run`, whose type names a resource that stays inside
+        note: resource `conn` of `demo:c/types` comes from `base`, and nothing exports it from here
+        help: export an interface that uses `conn` and holds `run`, instead of the function alone",
     );
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::step::componentize::{Adapter, componentize};
 use crate::step::compose::compose;
 use crate::step::interface::Interface;
 use crate::step::testing::{component, files, world};
@@ -124,4 +125,125 @@ fn a_root_may_export_what_uses_a_dependencys_resource() {
         ),
         " -> demo:c/pool",
     );
+}
+
+#[test]
+fn inline_interfaces_are_wired_by_name() {
+    // bytecodealliance/wac#148.
+    check(
+        "//- composite: compound\npackage bab:composite; world w { import compound-interface: interface { f: func(); } export run: func(); }
+        //- compound:\npackage bab:compound; world w { export compound-interface: interface { f: func(); } }",
+        " -> run",
+    );
+}
+
+/// A component that stands in for a part of WASI, one that uses the stand-in, and one that uses both.
+/// bytecodealliance/wac#149, where the second was not given the stand-in.
+pub(crate) const STAND_IN: &str = "
+    //- adapter: types handler
+    package poc:adapter;
+    world w { import wasi:http/types@0.2.3; import wasi:http/incoming-handler@0.2.3; import poc:types/extensions; export run: func(); }
+    package poc:types { interface extensions { use wasi:http/types@0.2.3.{incoming-request}; make: func() -> incoming-request; } }
+    //- handler: types
+    package poc:handler;
+    world w { import wasi:http/types@0.2.3; export wasi:http/incoming-handler@0.2.3; }
+    //- types:
+    package poc:types;
+    interface extensions { use wasi:http/types@0.2.3.{incoming-request}; make: func() -> incoming-request; }
+    world w { export wasi:http/types@0.2.3; export extensions; }
+    ";
+
+#[test]
+fn a_stand_in_for_wasi_serves_all_who_name_it() {
+    check(
+        STAND_IN,
+        "wasi:clocks/monotonic-clock@0.2.3, wasi:io/error@0.2.3, wasi:io/poll@0.2.3, wasi:io/streams@0.2.3 -> run",
+    );
+}
+
+#[test]
+fn a_function_may_pass_a_dependencys_resource() {
+    check(crate::wiring::tests::CLOSER, " -> run");
+}
+
+/// Builds a part from its WIT and core text, and says how it is wired.
+fn real(text: &str, cores: &[(&str, &str)]) -> Vec<u8> {
+    let worlds = files(text);
+    let components = cores.iter().map(|(name, core)| {
+        let (_, wit) = worlds.iter().find(|(head, _)| head.starts_with(&format!("{name}:"))).unwrap();
+        let world = world(std::str::from_utf8(wit).unwrap());
+        let module = crate::step::kind::text("core.wat", core.as_bytes()).unwrap();
+        let component = componentize(&module, Some(&world), Adapter::None).unwrap_or_else(|error| panic!("{error}"));
+        ((*name).to_owned(), component)
+    });
+    compose(&wired(text).unwrap(), &components.collect()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn run(component: &[u8]) -> i32 {
+    let engine = wasmtime::Engine::default();
+    let component = wasmtime::component::Component::new(&engine, component).unwrap();
+    let mut store = wasmtime::Store::new(&engine, ());
+    let instance = wasmtime::component::Linker::new(&engine).instantiate(&mut store, &component).unwrap();
+    let run = instance.get_typed_func::<(), (i32,)>(&mut store, "run").unwrap();
+    run.call(&mut store, ()).unwrap().0
+}
+
+#[test]
+fn both_sides_of_a_diamond_see_one_counter() {
+    let wit = "package demo:d; interface count { next: func() -> s32; } interface left { l: func() -> s32; } interface right { r: func() -> s32; }";
+    let text = format!(
+        "//- app: left right\n{wit} world w {{ import left; import right; export run: func() -> s32; }}
+        //- left: foot\n{wit} world w {{ import count; export left; }}
+        //- right: foot\n{wit} world w {{ import count; export right; }}
+        //- foot:\n{wit} world w {{ export count; }}"
+    );
+    let side = |function: &str| {
+        format!(r#"(module (import "demo:d/count" "next" (func $n (result i32))) (func (export "{function}") (result i32) call $n))"#)
+    };
+    let foot = r#"(module (global $n (mut i32) (i32.const 0))
+        (func (export "demo:d/count#next") (result i32)
+            (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n)))"#;
+    let app = r#"(module
+        (import "demo:d/left" "l" (func $l (result i32))) (import "demo:d/right" "r" (func $r (result i32)))
+        (func (export "run") (result i32) (i32.add (i32.mul (call $l) (i32.const 10)) (call $r))))"#;
+    let composed = real(
+        &text,
+        &[("app", app), ("left", &side("demo:d/left#l")), ("right", &side("demo:d/right#r")), ("foot", foot)],
+    );
+    // Two instances of the foot would each count 1.
+    assert_eq!(run(&composed), 12);
+}
+
+#[test]
+fn a_resource_made_by_one_component_is_used_by_another() {
+    let wit = "package demo:c; interface types { resource conn { constructor(); number: func() -> s32; } } interface pool { use types.{conn}; take: func() -> conn; }";
+    let text = format!(
+        "//- app: base pool\n{wit} world w {{ import types; import pool; export run: func() -> s32; }}
+        //- pool: base\n{wit} world w {{ import types; export pool; }}
+        //- base:\n{wit} world w {{ export types; }}"
+    );
+    // The resource's representation is its number.
+    let base = r#"(module (import "[export]demo:c/types" "[resource-new]conn" (func $new (param i32) (result i32)))
+        (func (export "demo:c/types#[constructor]conn") (result i32) (call $new (i32.const 42)))
+        (func (export "demo:c/types#[method]conn.number") (param i32) (result i32) local.get 0))"#;
+    let pool = r#"(module (import "demo:c/types" "[constructor]conn" (func $new (result i32)))
+        (func (export "demo:c/pool#take") (result i32) call $new))"#;
+    let app = r#"(module (import "demo:c/pool" "take" (func $take (result i32)))
+        (import "demo:c/types" "[method]conn.number" (func $number (param i32) (result i32)))
+        (func (export "run") (result i32) (call $number (call $take))))"#;
+    assert_eq!(run(&real(&text, &[("app", app), ("pool", pool), ("base", base)])), 42);
+}
+
+#[test]
+fn a_component_that_is_never_called_is_left_out() {
+    let wit = "package demo:d; interface count { next: func() -> s32; }";
+    let text = format!(
+        "//- app: foot\n{wit} world w {{ import count; export run: func() -> s32; }}
+        //- foot:\n{wit} world w {{ export count; }}"
+    );
+    let app = r#"(module (func (export "run") (result i32) (i32.const 7)))"#;
+    let foot = r#"(module (func (export "demo:d/count#next") (result i32) (i32.const 1)))"#;
+    let composed = real(&text, &[("app", app), ("foot", foot)]);
+    assert_eq!(run(&composed), 7);
+    assert!(Interface::of(&composed).unwrap().imports.is_empty());
 }
