@@ -51,7 +51,7 @@ struct Timer;
 #[async_trait]
 impl Pollable for Timer {
     async fn ready(&mut self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -163,7 +163,7 @@ impl State {
     /// Waits in real time for one of `others`, at most `patience_ns`: then the answer is empty. Ends the run when its
     /// own time is over first.
     fn wait(&mut self, others: &[Listed], patience_ns: Option<u64>) -> wasmtime::Result<Vec<u32>> {
-        let left_ns = self.deadline.map(|deadline| nanoseconds_until(deadline));
+        let left_ns = self.deadline.map(nanoseconds_until);
         let mut pollables: Vec<_> = others.iter().map(|(_, p)| Resource::new_borrow(p.rep())).collect();
         let alarm = match (patience_ns, left_ns) {
             (None, None) => None,

@@ -1,9 +1,8 @@
 //! Runs components: `exec` and `test` are both a [`Program`] that is asked for an [`Outcome`].
 //!
 //! The default is a closed world in which the same component with the same arguments does the same everywhere:
-//! [virtual clocks](clock), [seeded random numbers](random), [files that differ in nothing but content](files), no
-//! network, floating point without machine-dependent NaNs, and [limits] that count work instead of seconds.
-//! [`Grants`] open doors one by one.
+//! virtual clocks, seeded random numbers, files that differ in nothing but content, no network, floating point without
+//! machine-dependent NaNs, and [`Limits`] that count work instead of seconds. [`Grants`] open doors one by one.
 //!
 //! What is deliberately not here: printing, reading this process's environment, and `async`. Wasmtime-wasi runs its
 //! own small runtime when a guest does something that may wait.

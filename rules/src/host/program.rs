@@ -77,15 +77,11 @@ impl Program {
         self.run_export().is_some()
     }
 
-    /// Calls an exported function in a fresh instance.
+    /// Calls an exported function in a fresh instance, with arguments made by [`crate::value`] for this function.
     ///
     /// # Errors
     ///
     /// Only what the guest has no part in; whatever the guest does is an [`Outcome`].
-    ///
-    /// # Panics
-    ///
-    /// Never for arguments made by [`crate::value`] for this very function.
     pub fn call(&self, function: &Function, arguments: &[Val]) -> Result<Outcome, HostError> {
         let name = function.to_string();
         let index = self.find_export(function).ok_or_else(|| HostError::NoSuchFunction(name.clone()))?;

@@ -63,8 +63,9 @@ fn compare_as(function: &Function, ty: &Type, expected: &str, actual: &Val) -> R
     Ok(Comparison { equal, expected: to_wave(&expected), actual: to_wave(actual) })
 }
 
-/// [`Val`]'s own equality has the floats we want, but takes flags for a list, in which order counts.
-fn is_equal(a: &Val, b: &Val) -> bool {
+/// [`Val`]'s own equality has the floats we want, but takes flags for a list, in which order counts; WAVE's reader
+/// sorts them by name, a guest's result has them in the order of their declaration.
+pub(super) fn is_equal(a: &Val, b: &Val) -> bool {
     let all = |a: &[Val], b: &[Val]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_equal(a, b));
     let payload = |a: &Option<Box<Val>>, b: &Option<Box<Val>>| match (a, b) {
         (Some(a), Some(b)) => is_equal(a, b),

@@ -17,6 +17,10 @@ pub struct Function {
 }
 
 impl Function {
+    pub(super) fn new(interface: Option<&str>, name: &str, ty: ComponentFunc) -> Self {
+        Self { interface: interface.map(str::to_owned), name: name.to_owned(), ty }
+    }
+
     /// The interface's full name, `demo:calc/math@1.0.0`, or nothing for a function of the world.
     #[must_use]
     pub fn interface(&self) -> Option<&str> {
@@ -78,7 +82,7 @@ pub fn functions(component: &Component) -> Vec<Function> {
         if let ComponentItem::ComponentFunc(ty) = item
             && !name.starts_with('[')
         {
-            functions.push(Function { interface: interface.map(str::to_owned), name: name.to_owned(), ty });
+            functions.push(Function::new(interface, name, ty));
         }
     };
     for (name, export) in ty.exports(engine) {
