@@ -214,7 +214,11 @@ impl FromStr for DirGrant {
         }
         match RelPath::normalize(host) {
             Ok(host) => Ok(Self { host, guest: guest.to_owned(), access }),
-            Err(bad) => refuse(format!("can't be granted: `{}` {}", bad.text.escape_debug(), bad.why)),
+            Err(bad) => refuse(format!(
+                "can't be granted: `{}` {}",
+                bad.text.escape_debug(),
+                bad.why.replace("the directory it is relative to", "the project")
+            )),
         }
     }
 }
@@ -291,9 +295,6 @@ mod tests {
         let data = RelPath::new("data").ok();
         assert_eq!(grant("./data::/in:ro"), Ok(DirGrant { host: data, guest: "/in".into(), access: Access::Read }));
         assert_eq!(grant("data"), Err("directory `data` does not say where the guest finds it".into()));
-        assert_eq!(
-            grant("../x::/in"),
-            Err("directory `../x::/in` can't be granted: `../x` leaves the directory it is relative to".into())
-        );
+        assert_eq!(grant("../x::/in"), Err("directory `../x::/in` can't be granted: `../x` leaves the project".into()));
     }
 }

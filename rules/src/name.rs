@@ -65,7 +65,7 @@ impl FromStr for TargetName {
         let why = if text.is_empty() {
             "is empty".to_owned()
         } else if let Some(c) = text.chars().find(|&c| !allowed(c)) {
-            format!("holds `{}`", c.escape_debug())
+            if c == ' ' { "holds a space".to_owned() } else { format!("holds `{}`", c.escape_debug()) }
         } else if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
             "starts with a mark".to_owned()
         } else if text.len() > TARGET_NAME_BYTES_MAX {
@@ -205,7 +205,7 @@ mod tests {
         check::<TargetName>(
             &["api", "hello-world", "A_1", "3d"],
             &["a b", "", "-a", "_a", "a.wasm", "a/b", "ü", &long],
-            "name `a b` holds ` `",
+            "name `a b` holds a space",
         );
     }
 

@@ -1,7 +1,7 @@
 //! What a manifest means: judges the mirror of the file, then fills in the defaults.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use run_engine::digest::DigestFunction;
@@ -9,7 +9,7 @@ use run_engine::path::RelPath;
 use serde::Deserialize as _;
 use toml::de::DeTable;
 
-use super::conform::conform;
+use super::conform::{Findings, conform};
 use super::links::{Link, Target, Targets};
 use super::raw::{FilePath, Raw, RawCommand, RawComponent, RawCompose, RawTest, RawToolchain};
 use super::{
@@ -49,7 +49,7 @@ pub(super) fn check(text: &str, file: &str) -> (Option<Manifest>, Vec<Diagnostic
         Err(error) => return (None, vec![malformed(&error, text, file)]),
     };
     let has_remote = document.get_ref().contains_key("remote");
-    let mut problems = conform(document.get_mut(), file);
+    let Findings { mut problems, damaged } = conform(document.get_mut(), file);
     let raw = match Raw::deserialize(toml::de::Deserializer::from(document)) {
         Ok(raw) => raw,
         // What conforms deserialises (a test holds the two together); should it ever not, this at least says where.
@@ -58,7 +58,7 @@ pub(super) fn check(text: &str, file: &str) -> (Option<Manifest>, Vec<Diagnostic
             return (None, problems);
         }
     };
-    judge(&raw, file, &mut problems);
+    judge(&raw, file, &damaged, &mut problems);
     let digest_function = match raw.cache.digest.unwrap_or(DigestChoice::Auto) {
         DigestChoice::Auto if has_remote => DigestFunction::Sha256,
         DigestChoice::Auto | DigestChoice::Blake3 => DigestFunction::Blake3,
@@ -68,7 +68,11 @@ pub(super) fn check(text: &str, file: &str) -> (Option<Manifest>, Vec<Diagnostic
 }
 
 fn malformed(error: &toml::de::Error, text: &str, file: &str) -> Diagnostic {
-    let what = error.message().lines().next().unwrap_or("it can't be read");
+    let what = match error.message().lines().next() {
+        Some("invalid basic string, expected `\"`") => "a text lacks its closing quote",
+        Some(what) => what,
+        None => "it can't be read",
+    };
     let help = if what.starts_with("duplicate key") {
         "keep one of them; a table may be written only once, and an entry of a list needs double brackets"
     } else {
@@ -79,12 +83,12 @@ fn malformed(error: &toml::de::Error, text: &str, file: &str) -> Diagnostic {
 }
 
 /// Reports everything that is wrong with what is written, taken together.
-fn judge(raw: &Raw, file: &str, problems: &mut Vec<Diagnostic>) {
+fn judge(raw: &Raw, file: &str, damaged: &BTreeSet<usize>, problems: &mut Vec<Diagnostic>) {
     let targets = Targets::new(file, targets(raw), problems);
     targets.check(problems);
-    let mut judge = Judge { file, targets: &targets, problems };
+    let mut judge = Judge { file, targets: &targets, damaged, problems };
     for component in &raw.component {
-        judge.component(&component.value);
+        judge.component(&component.value, &component.span);
     }
     judge.commands(raw);
     judge.tests(&raw.test);
@@ -124,6 +128,8 @@ fn targets(raw: &Raw) -> Vec<Target<'_>> {
 struct Judge<'a> {
     file: &'a str,
     targets: &'a Targets<'a>,
+    /// Where the tables begin whose gaps were perhaps cut by [`conform`]; of these only what is there is judged.
+    damaged: &'a BTreeSet<usize>,
     problems: &'a mut Vec<Diagnostic>,
 }
 
@@ -132,13 +138,19 @@ impl Judge<'_> {
         self.problems.push(Diagnostic::error(code, message).at(self.file, span.clone(), "").help(help));
     }
 
-    fn component(&mut self, component: &RawComponent) {
+    fn is_whole(&self, table: &Range<usize>) -> bool {
+        !self.damaged.contains(&table.start)
+    }
+
+    fn component(&mut self, component: &RawComponent, table: &Range<usize>) {
         match (&component.source, &component.path) {
             (Some(source), None) => {
                 let language = language_choice(component.language.as_ref(), &source.value.0);
                 let keys = language_keys(component);
                 self.problems.extend(language_problems(&language, None, &keys, &source.span, self.file));
-                self.world(component);
+                if self.is_whole(table) {
+                    self.world(component);
+                }
             }
             (None, Some(_)) => self.prebuilt(component),
             // Neither or both was reported by the table of keys.
@@ -238,6 +250,9 @@ impl Judge<'_> {
         for test in tests {
             let Some(component) = &test.value.component else { continue };
             self.test(&test.value, component, &test.span);
+            if test.value.name.is_none() && !self.is_whole(&test.span) {
+                continue;
+            }
             let name = test_name(&test.value, component, &test.span);
             match first_of.entry((component.value.as_str(), name.value)) {
                 Entry::Vacant(free) => {
@@ -262,16 +277,16 @@ impl Judge<'_> {
             return;
         };
         match (target.kind, &test.function) {
-            (TargetKind::Command, _) => self.test_of_command(test, component),
-            (_, Some(function)) => self.test_of_function(test, function),
+            (TargetKind::Command, _) => self.test_of_command(test, component, span),
+            (_, Some(function)) => self.test_of_function(test, function, span),
             (_, None) => self.test_of_program(test, span),
         }
     }
 
     /// A test of a command target only says how that command exits.
-    fn test_of_command(&mut self, test: &RawTest, component: &Spanned<TargetName>) {
+    fn test_of_command(&mut self, test: &RawTest, component: &Spanned<TargetName>, table: &Range<usize>) {
         let name = &component.value;
-        if test.expected_exit.is_none() {
+        if self.is_whole(table) && test.expected_exit.is_none() {
             let message = format!("this test of the command `{name}` does not say how it exits");
             self.error("missing-key", message, &component.span, "add `expected_exit = 0`");
         }
@@ -281,7 +296,7 @@ impl Judge<'_> {
         }
     }
 
-    fn test_of_function(&mut self, test: &RawTest, function: &Spanned<String>) {
+    fn test_of_function(&mut self, test: &RawTest, function: &Spanned<String>, table: &Range<usize>) {
         for key in program_keys(test) {
             let message =
                 format!("a test calls a function or runs a program, not both: `{}` is for programs", key.value);
@@ -299,7 +314,7 @@ impl Judge<'_> {
                     .at(self.file, value.span.clone(), "the value")
                     .help("keep the one that is meant"),
             ),
-            (None, None) => {
+            (None, None) if self.is_whole(table) => {
                 let message = format!("this test of `{}` expects nothing", function.value.escape_debug());
                 let help = "add `expected` or `expected_error`; a function without a result returns `()`";
                 self.error("missing-key", message, &function.span, help);
@@ -308,13 +323,11 @@ impl Judge<'_> {
         }
     }
 
-    fn test_of_program(&mut self, test: &RawTest, span: &Range<usize>) {
+    fn test_of_program(&mut self, test: &RawTest, table: &Range<usize>) {
         let expects = test.expected_stdout.is_some() || test.expected_exit.is_some();
-        // A key that needs `function` was reported by the table of keys, with `function` as the remedy.
-        let wants_function = !test.args.is_empty() || test.expected.is_some() || test.expected_error.is_some();
-        if !expects && !wants_function {
+        if !expects && self.is_whole(table) {
             let help = "add `function` and `expected`, or for a program `expected_exit` or `expected_stdout`";
-            self.error("missing-key", "this test expects nothing".to_owned(), span, help);
+            self.error("missing-key", "this test expects nothing".to_owned(), table, help);
         }
     }
 

@@ -3,6 +3,7 @@
 //! What remains is known to deserialise into [`super::raw::Raw`], so one mistake never hides another: an entry with a
 //! bad key still takes part in every later check.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::ops::Range;
 
@@ -13,32 +14,41 @@ use super::listed;
 use super::schema::{self, Form, Key, Shape, Standing, Table};
 use crate::diagnostic::{Diagnostic, suggest};
 
+/// What did not fit.
+pub(super) struct Findings {
+    pub(super) problems: Vec<Diagnostic>,
+    /// Where each table begins that has a problem: what such a table lacks was perhaps cut away.
+    pub(super) damaged: BTreeSet<usize>,
+}
+
 /// Cuts away all of a document that does not fit, and says what it was.
-pub(super) fn conform(document: &mut DeTable<'_>, file: &str) -> Vec<Diagnostic> {
-    let mut conform = Conform { file, problems: Vec::new() };
+pub(super) fn conform(document: &mut DeTable<'_>, file: &str) -> Findings {
+    let findings = Findings { problems: Vec::new(), damaged: BTreeSet::new() };
+    let mut conform = Conform { file, findings };
     conform.table(&schema::ROOT, 0..0, document);
-    conform.problems
+    conform.findings
 }
 
 struct Conform<'a> {
     file: &'a str,
-    problems: Vec<Diagnostic>,
+    findings: Findings,
 }
 
 type Value<'i> = Spanned<DeValue<'i>>;
 
 impl Conform<'_> {
-    fn error(&mut self, code: &'static str, message: String, span: Range<usize>, label: &str, help: String) {
-        self.problems.push(Diagnostic::error(code, message).at(self.file, span, label).help(help));
+    fn error(&mut self, code: &'static str, message: String, span: Range<usize>, help: String) {
+        self.findings.problems.push(Diagnostic::error(code, message).at(self.file, span, "").help(help));
     }
 
     fn table(&mut self, table: &'static Table, span: Range<usize>, entries: &mut DeTable<'_>) {
+        let n_problems_before = self.findings.problems.len();
         self.keys_together(table, &span, entries);
         *entries = mem::take(entries)
             .into_iter()
             .filter_map(|(name, mut value)| {
                 let keep = match table.find(name.get_ref()) {
-                    Some(key) => self.key(key, name.span(), &mut value),
+                    Some(key) => self.key(table, key, name.span(), &mut value),
                     None => {
                         self.unknown_key(table, name.get_ref(), name.span());
                         false
@@ -47,25 +57,28 @@ impl Conform<'_> {
                 keep.then_some((name, value))
             })
             .collect();
+        if self.findings.problems.len() > n_problems_before {
+            self.findings.damaged.insert(span.start);
+        }
     }
 
     /// Checks which keys are there, before any is cut away for its value.
     fn keys_together(&mut self, table: &Table, span: &Range<usize>, entries: &DeTable<'_>) {
         for key in table.keys.iter().filter(|key| key.is_required && !entries.contains_key(key.name)) {
-            let message = format!("{} lacks `{}`", in_code(table.title), key.name);
-            self.error("missing-key", message, span.clone(), "", format!("add {}", assignment(key)));
+            let message = format!("{} lacks `{}`", in_code(table.title), label(table, key));
+            self.error("missing-key", message, span.clone(), format!("add {}", example(table, key)));
         }
         let given: Vec<_> = table.exactly_one.iter().filter_map(|name| entries.get_key_value(*name)).collect();
         if let ([], [first, ..]) = (&given[..], table.exactly_one) {
-            let message = format!("{} has no {}", in_code(table.title), listed_code(table.exactly_one));
-            let example = table.find(first).map(assignment).unwrap_or_default();
-            self.error("missing-key", message, span.clone(), "", format!("add one of them, for example {example}"));
+            let message = format!("{} has no {}", in_code(table.title), listed_code(table.exactly_one, "or"));
+            let example = table.find(first).map(|key| example(table, key)).unwrap_or_default();
+            self.error("missing-key", message, span.clone(), format!("add one of them, for example {example}"));
         }
         if let [(first, _), rest @ ..] = &given[..] {
             for (other, _) in rest {
                 let message =
                     format!("{} has both `{}` and `{}`", in_code(table.title), first.get_ref(), other.get_ref());
-                self.problems.push(
+                self.findings.problems.push(
                     Diagnostic::error("conflicting-keys", message)
                         .at(self.file, other.span(), "")
                         .at(self.file, first.span(), "given here too")
@@ -77,9 +90,9 @@ impl Conform<'_> {
             let Some((name, _)) = entries.get_key_value(*key).filter(|_| !entries.contains_key(*needed)) else {
                 continue;
             };
-            let example = table.find(needed).map(assignment).unwrap_or_default();
+            let example = table.find(needed).map(|key| example(table, key)).unwrap_or_default();
             let message = format!("`{key}` means nothing without `{needed}`");
-            self.error("missing-key", message, name.span(), "", format!("add {example}, or remove `{key}`"));
+            self.error("missing-key", message, name.span(), format!("add {example}, or remove `{key}`"));
         }
     }
 
@@ -98,34 +111,40 @@ impl Conform<'_> {
         } else if let Some(inner) = elsewhere() {
             format!("`{name}` belongs in `{}`", inner.title)
         } else {
-            format!("its keys are {}", listed_code(&known().collect::<Vec<_>>()))
+            format!("its keys are {}", listed_code(&known().collect::<Vec<_>>(), "and"))
         };
-        self.error("unknown-key", message, span, "", help);
+        self.error("unknown-key", message, span, help);
     }
 
     /// Returns whether the key's value is to be kept.
-    fn key(&mut self, key: &'static Key, span: Range<usize>, value: &mut Value<'_>) -> bool {
-        let fits = self.value(key, &format!("`{}`", key.name), &key.shape, value);
+    fn key(&mut self, table: &Table, key: &'static Key, span: Range<usize>, value: &mut Value<'_>) -> bool {
+        // An empty table asks for nothing.
+        let asks_for_something = value.get_ref().as_table().is_none_or(|table| !table.is_empty());
+        let remedy = match key.example {
+            "" => format!("write `{}`", label(table, key)),
+            example => format!("write `{} = {example}`", key.name),
+        };
+        let fits = self.value(&remedy, &format!("`{}`", key.name), &key.shape, value);
         match key.standing {
             Standing::Works => fits,
             Standing::NotYet { lacking } => {
-                if !value.get_ref().as_table().is_some_and(DeTable::is_empty) {
-                    let message = format!("`{}` serves {lacking}, which this version does not have", key.name);
+                if fits && asks_for_something {
+                    let message = format!("`{}` serves {lacking}, which this version does not have", label(table, key));
                     let diagnostic = Diagnostic::warning("not-yet", message).at(self.file, span, "has no effect");
-                    self.problems.push(diagnostic.help("remove it, or keep it for a version that has"));
+                    self.findings.problems.push(diagnostic.help("remove it, or keep it for a version that has"));
                 }
                 false
             }
             Standing::Discouraged { code, why, instead } => {
                 let message = format!("`{}` {why}", key.name);
-                self.problems.push(Diagnostic::warning(code, message).at(self.file, span, "").help(instead));
+                self.findings.problems.push(Diagnostic::warning(code, message).at(self.file, span, "").help(instead));
                 fits
             }
         }
     }
 
-    /// Returns whether the value is to be kept; `subject` says what it is the value of, and `key` where that began.
-    fn value(&mut self, key: &Key, subject: &str, shape: &Shape, value: &mut Value<'_>) -> bool {
+    /// Returns whether the value is to be kept; `subject` says what it is the value of, `remedy` how to write that.
+    fn value(&mut self, remedy: &str, subject: &str, shape: &Shape, value: &mut Value<'_>) -> bool {
         let span = value.span();
         match (shape, value.get_mut()) {
             (Shape::Anything, _) | (Shape::Bool, DeValue::Boolean(_)) => true,
@@ -136,14 +155,16 @@ impl Conform<'_> {
                 let subject = format!("an entry of {subject}");
                 *items = mem::replace(items, DeArray::new())
                     .into_iter()
-                    .filter_map(|mut value| self.value(key, &subject, item, &mut value).then_some(value))
+                    .filter_map(|mut value| self.value(remedy, &subject, item, &mut value).then_some(value))
                     .collect();
                 true
             }
             (Shape::Tables(table), DeValue::Array(items)) => {
                 *items = mem::replace(items, DeArray::new())
                     .into_iter()
-                    .filter_map(|mut value| self.value(key, subject, &Shape::Table(table), &mut value).then_some(value))
+                    .filter_map(|mut value| {
+                        self.value(remedy, subject, &Shape::Table(table), &mut value).then_some(value)
+                    })
                     .collect();
                 true
             }
@@ -153,7 +174,7 @@ impl Conform<'_> {
                     .filter_map(|(name, mut value)| {
                         let named = self.text(keys, name.get_ref(), name.span());
                         let subject = format!("`{}`", name.get_ref().escape_debug());
-                        (self.value(key, &subject, values, &mut value) && named).then_some((name, value))
+                        (self.value(remedy, &subject, values, &mut value) && named).then_some((name, value))
                     })
                     .collect();
                 true
@@ -164,7 +185,7 @@ impl Conform<'_> {
             }
             (shape, other) => {
                 let message = format!("{subject} is {}; it takes {}", kind(other), takes(shape));
-                self.error("wrong-type", message, span, "", format!("write {}", assignment(key)));
+                self.error("wrong-type", message, span, remedy.to_owned());
                 false
             }
         }
@@ -174,7 +195,12 @@ impl Conform<'_> {
         let fits = i64::from_str_radix(n.as_str(), n.radix()).is_ok_and(|n| (min..=max).contains(&n));
         if !fits {
             let message = format!("{subject} is out of range");
-            self.error("out-of-range", message, span, "", format!("write a whole number from {min} to {max}"));
+            let help = if max == i64::MAX {
+                format!("write a whole number of at least {min}")
+            } else {
+                format!("write a whole number from {min} to {max}")
+            };
+            self.error("out-of-range", message, span, help);
         }
         fits
     }
@@ -183,7 +209,7 @@ impl Conform<'_> {
         match (form.refuse)(text) {
             Ok(()) => true,
             Err(refused) => {
-                self.problems.push(refused.at(form.code, self.file, span));
+                self.findings.problems.push(refused.at(form.code, self.file, span));
                 false
             }
         }
@@ -193,32 +219,46 @@ impl Conform<'_> {
         let fits = words.contains(&word);
         if !fits {
             let message = format!("{subject} can't be `{}`", word.escape_debug());
-            let help = suggest(word, words.iter().copied())
-                .map_or_else(|| format!("it takes {}", listed_code(words)), |near| format!("did you mean `{near}`?"));
-            self.error("unknown-value", message, span, "", help);
+            let help = suggest(word, words.iter().copied()).map_or_else(
+                || format!("it takes {}", listed_code(words, "or")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            self.error("unknown-value", message, span, help);
         }
         fits
     }
 }
 
-/// A key with its example, as the user would write it.
-fn assignment(key: &Key) -> String {
-    match key.shape {
-        Shape::Table(_) => format!("a table `[{}]`", key.name),
-        Shape::Tables(_) => format!("a table `[[{}]]`", key.name),
-        _ if key.example.is_empty() => format!("a table `[{}]`", key.name),
-        _ => format!("`{} = {}`", key.name, key.example),
+/// A key with an example of its value, as the user would write it.
+fn example(table: &Table, key: &Key) -> String {
+    let inner = match &key.shape {
+        Shape::Table(inner) | Shape::Tables(inner) => inner,
+        _ => return format!("`{} = {}`", key.name, key.example),
+    };
+    let required: Vec<_> = inner.keys.iter().filter(|key| key.is_required).map(|key| example(inner, key)).collect();
+    format!("`{}` with {}", label(table, key), listed(&required, "and"))
+}
+
+/// A key as it looks in the file: tables have brackets, and the name of the table around them.
+fn label(table: &Table, key: &Key) -> String {
+    if !key.example.is_empty() {
+        return key.name.to_owned();
     }
+    let path = match table.title.strip_prefix('[').and_then(|title| title.strip_suffix(']')) {
+        Some(outer) => format!("{outer}.{}", key.name),
+        None => key.name.to_owned(),
+    };
+    if matches!(key.shape, Shape::Tables(_)) { format!("[[{path}]]") } else { format!("[{path}]") }
 }
 
 fn in_code(title: &str) -> String {
-    if title.starts_with('[') || title.contains('.') { format!("`{title}`") } else { title.to_owned() }
+    if title.starts_with('[') { format!("`{title}`") } else { title.to_owned() }
 }
 
 /// A list for a sentence, each item in backticks.
-fn listed_code(items: &[&str]) -> String {
+fn listed_code(items: &[&str], conjunction: &str) -> String {
     let items: Vec<_> = items.iter().map(|item| format!("`{item}`")).collect();
-    listed(&items, "or")
+    listed(&items, conjunction)
 }
 
 fn kind(value: &DeValue<'_>) -> &'static str {
@@ -239,7 +279,7 @@ fn takes(shape: &Shape) -> String {
         Shape::Bool => "`true` or `false`".to_owned(),
         Shape::Integer { .. } => "a whole number".to_owned(),
         Shape::Text(form) => form.noun.to_owned(),
-        Shape::Word(words) => listed_code(words),
+        Shape::Word(words) => listed_code(words, "or"),
         Shape::List(_) => "a list".to_owned(),
         Shape::Map { .. } | Shape::Table(_) => "a table".to_owned(),
         Shape::Tables(_) => "a list of tables".to_owned(),

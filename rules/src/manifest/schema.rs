@@ -371,12 +371,14 @@ pub(super) static TOOLCHAINS: Table = Table {
     needs: &[],
     keys: &[
         key("rust", Shape::Table(&TOOLCHAIN), "", "The Rust toolchain."),
-        key("go", Shape::Table(&TOOLCHAIN), "", "The Go toolchain.").not_yet("the Go rule"),
-        key("python", Shape::Table(&TOOLCHAIN), "", "The Python toolchain.").not_yet("the Python rule"),
-        key("javascript", Shape::Table(&TOOLCHAIN), "", "The JavaScript toolchain.").not_yet("the JavaScript rule"),
-        key("typescript", Shape::Table(&TOOLCHAIN), "", "The TypeScript toolchain.").not_yet("the TypeScript rule"),
-        key("zig", Shape::Table(&TOOLCHAIN), "", "The Zig toolchain.").not_yet("the Zig rule"),
-        key("c", Shape::Table(&TOOLCHAIN), "", "The C toolchain.").not_yet("the C rule"),
+        key("go", Shape::Table(&TOOLCHAIN), "", "The Go toolchain.").not_yet("the rule that compiles Go"),
+        key("python", Shape::Table(&TOOLCHAIN), "", "The Python toolchain.").not_yet("the rule that compiles Python"),
+        key("javascript", Shape::Table(&TOOLCHAIN), "", "The JavaScript toolchain.")
+            .not_yet("the rule that compiles JavaScript"),
+        key("typescript", Shape::Table(&TOOLCHAIN), "", "The TypeScript toolchain.")
+            .not_yet("the rule that compiles TypeScript"),
+        key("zig", Shape::Table(&TOOLCHAIN), "", "The Zig toolchain.").not_yet("the rule that compiles Zig"),
+        key("c", Shape::Table(&TOOLCHAIN), "", "The C toolchain.").not_yet("the rule that compiles C"),
     ],
 };
 
@@ -432,7 +434,7 @@ static DEPLOY: Table = Table {
     exactly_one: &[],
     needs: &[],
     keys: &[
-        key("target_type", Shape::Word(&["local", "registry", "edge"]), "\"edge\"", "The kind of place.").required(),
+        key("target_type", Shape::Word(&["local", "registry", "edge"]), "\"edge\"", "The kind of place."),
         key(
             "provider",
             Shape::Word(&["cloudflare", "aws-lambda", "fastly", "vercel"]),
@@ -444,8 +446,10 @@ static DEPLOY: Table = Table {
 };
 
 fn one_line(text: &str) -> Result<(), Refused> {
-    let why = if text.trim().is_empty() {
+    let why = if text.is_empty() {
         "is empty"
+    } else if text.trim().is_empty() {
+        "is blank"
     } else if text.chars().any(char::is_control) {
         "holds a control character"
     } else {
@@ -470,7 +474,8 @@ fn url(text: &str, schemes: &[&str]) -> Result<(), Refused> {
         Err(Refused { what: "URL", text: text.to_owned(), why: why.to_owned(), help })
     };
     let Some(rest) = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)) else {
-        return refuse(&format!("does not begin with {}", super::listed(schemes, "or")));
+        let schemes: Vec<_> = schemes.iter().map(|scheme| format!("`{scheme}`")).collect();
+        return refuse(&format!("does not begin with {}", super::listed(&schemes, "or")));
     };
     let host = rest.split('/').next().unwrap_or(rest);
     if host.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
