@@ -263,3 +263,76 @@ impl std::fmt::Display for NotText {
 }
 
 impl std::error::Error for NotText {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn later() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(8_000_000_000)
+    }
+
+    /// A small workspace, and a witness that saw all of it.
+    fn sample(looked: SystemTime) -> (tempfile::TempDir, Witness) {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("src")).unwrap();
+        fs::write(dir.path().join("src/a"), "a").unwrap();
+        fs::write(dir.path().join("out"), "out").unwrap();
+        let mut witness = Witness::new([7; 32], b"3 built".to_vec());
+        for path in ["src", "src/a", "out"] {
+            let stamp = Stamp::of(&dir.path().join(path)).unwrap();
+            witness.saw(At::Inside(&RelPath::new(path).unwrap()), stamp, looked).unwrap();
+        }
+        witness.saw_nothing(At::Inside(&RelPath::new("local.toml").unwrap())).unwrap();
+        let absolute = dir.path().join("src/a");
+        witness.saw(At::Absolute(&absolute), Stamp::of(&absolute).unwrap(), looked).unwrap();
+        (dir, witness)
+    }
+
+    #[test]
+    fn it_sees_whatever_moves_and_names_it() {
+        type Change = fn(&Path);
+        let changes: [(&str, Moved, Change); 6] = [
+            ("src/a", Moved::Changed, |root| fs::write(root.join("src/a"), "b").unwrap()),
+            ("src", Moved::Changed, |root| fs::write(root.join("src/new"), "").unwrap()),
+            ("src", Moved::Changed, |root| fs::remove_file(root.join("src/a")).unwrap()),
+            ("out", Moved::Vanished, |root| fs::remove_file(root.join("out")).unwrap()),
+            ("out", Moved::Changed, |root| fs::write(root.join("out"), "edited by hand").unwrap()),
+            ("local.toml", Moved::Appeared, |root| fs::write(root.join("local.toml"), "").unwrap()),
+        ];
+        for (path, why, change) in changes {
+            let (dir, witness) = sample(later());
+            assert_eq!(witness.check(dir.path()), Verdict::Same);
+            change(dir.path());
+            assert_eq!(witness.check(dir.path()), Verdict::Moved { path: path.into(), why });
+        }
+    }
+
+    #[test]
+    fn what_changed_just_before_it_was_seen_proves_nothing() {
+        let (dir, witness) = sample(SystemTime::UNIX_EPOCH);
+        assert_eq!(witness.check(dir.path()), Verdict::Moved { path: "src".into(), why: Moved::Racy });
+    }
+
+    #[test]
+    fn it_survives_a_round_trip_and_nothing_else() {
+        let (dir, witness) = sample(later());
+        let file = dir.path().join("src/witness");
+        witness.save(&file).unwrap();
+        let loaded = Witness::load(&file).unwrap();
+        assert_eq!(loaded, witness);
+        assert_eq!((loaded.identity(), loaded.payload(), loaded.len()), (&[7; 32], &b"3 built"[..], 5));
+        let bytes = fs::read(&file).unwrap();
+        for cut in 0..bytes.len() {
+            assert_eq!(Witness::from_bytes(&bytes[..cut]), None);
+        }
+        assert_eq!(Witness::load(&dir.path().join("none")), None);
+        // Checksummed nonsense, as a program with a bug might write: no panic.
+        let body = &bytes[24..];
+        for cut in 0..body.len() {
+            let _ = Witness::from_bytes(&SEAL.close(&body[..cut]));
+        }
+    }
+}

@@ -5,3 +5,6 @@ pub mod materialize;
 pub mod scan;
 pub mod stamp;
 pub mod stat_cache;
+
+#[cfg(test)]
+mod tests;

@@ -133,6 +133,11 @@ impl DiskStore {
 
     /// Second phase: removes a blob's file unless it was used since it was marked.
     fn evict(&self, victim: &BlobFile) -> Result<bool, StoreError> {
+        let is_unused = |now: &Stamp| now.mtime_ns == victim.stamp.mtime_ns && now.inode == victim.stamp.inode;
+        // Looking first spares nearly every file that is in use from being away for an instant.
+        if !Stamp::of(&victim.path).is_ok_and(|now| is_unused(&now)) {
+            return Ok(false);
+        }
         let name = victim.path.file_name().expect("blobs have names");
         let aside = self.layout.tmp().join(name);
         match fs::rename(&victim.path, &aside) {
@@ -141,7 +146,7 @@ impl DiskStore {
             Err(e) => return Err(failed("remove", &victim.path)(e)),
         }
         let now = Stamp::of(&aside).map_err(failed("read", &aside))?;
-        if now.mtime_ns == victim.stamp.mtime_ns && now.inode == victim.stamp.inode {
+        if is_unused(&now) {
             return remove(&aside);
         }
         fs::rename(&aside, &victim.path).map_err(failed("put back", &victim.path))?;

@@ -193,7 +193,7 @@ fn harm(memory: &MemoryStore, disk: &DiskStore, op: &Op) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_disk_does_what_the_memory_does(ops in prop::collection::vec(op(), 1..40)) {
