@@ -102,6 +102,7 @@ const MANIFEST_CODES: &[&str] = &[
     "missing-key",
     "not-yet",
     "out-of-range",
+    "repeated-target",
     "reserved-output",
     "token-in-manifest",
     "unknown-key",
@@ -128,6 +129,11 @@ fn everything_is_understood() {
         names.join(", "),
         "component api, component calc, component legacy, composition app, composition scripted, command tokens"
     );
+    for (kind, name) in manifest.targets() {
+        assert_eq!(manifest.find_kind(name.as_str()), Some(kind));
+    }
+    assert_eq!(manifest.find_command("tokens").map(|command| command.run[0].as_str()), Some("sh"));
+    assert!(manifest.find_component("tokens").is_none());
     assert_eq!(manifest.digest_function(), DigestFunction::Sha256);
 }
 
