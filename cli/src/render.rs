@@ -21,12 +21,21 @@ pub(crate) fn render(diagnostic: &Diagnostic, source_of: &dyn Fn(&str) -> Option
             None => group.element(Origin::path(file)),
         };
     }
-    group = group.elements(diagnostic.notes.iter().map(|note| Level::NOTE.message(note)));
-    group = group.elements(diagnostic.helps.iter().map(|help| Level::HELP.message(help)));
+    let mut groups = vec![group];
+    groups.extend(diagnostic.notes.iter().map(|note| line(Level::NOTE, note)));
+    groups.extend(diagnostic.helps.iter().map(|help| line(Level::HELP, help)));
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-    let mut drawn = renderer.render(&[group]);
-    drawn.push('\n');
-    drawn
+    if !diagnostic.labels.is_empty() {
+        return format!("{}\n", renderer.render(&groups));
+    }
+    // Without a snippet there is no margin to hang the help on, so each group is drawn by itself.
+    groups.into_iter().map(|group| format!("{}\n", renderer.render(&[group]))).collect()
+}
+
+/// One line below the snippet: `help: …`.
+fn line<'a>(level: Level<'a>, text: &str) -> Group<'a> {
+    // Unlike the primary title, a secondary one is not cleaned of control characters by the renderer.
+    Group::with_title(level.secondary_title(annotate_snippets::normalize_untrusted_str(text)))
 }
 
 /// The labels of each file, files in the order in which they are first named.
@@ -42,12 +51,7 @@ fn by_file(labels: &[Label]) -> Vec<(&str, Vec<&Label>)> {
 }
 
 /// A file's lines that matter. The very first label is the place itself; all others are context.
-fn snippet<'a>(
-    file: &'a str,
-    text: String,
-    labels: &[&'a Label],
-    is_first_file: bool,
-) -> Snippet<'a, Annotation<'a>> {
+fn snippet<'a>(file: &'a str, text: String, labels: &[&'a Label], is_first_file: bool) -> Snippet<'a, Annotation<'a>> {
     let annotations = labels.iter().enumerate().map(|(i, label)| {
         let kind = if is_first_file && i == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
         let annotation = kind.span(label.span.clone());
@@ -95,7 +99,20 @@ mod tests {
             .at("run.toml", last("\"gen/a.rs\""), "")
             .at("run.toml", first("\"gen/a.rs\""), "written here too")
             .help("let one command write it");
-        check(&diagnostic, "");
+        check(
+            &diagnostic,
+            r#"error[duplicate-output]: `gen/a.rs` is written twice
+  --> run.toml:10:12
+   |
+ 6 | outputs = ["gen/a.rs"]
+   |            ---------- written here too
+...
+10 | outputs = ["gen/a.rs"]
+   |            ^^^^^^^^^^
+   |
+help: let one command write it
+"#,
+        );
     }
 
     #[test]
@@ -105,12 +122,29 @@ mod tests {
             .note("it is for a later version")
             .help("remove it")
             .help("or keep it");
-        check(&diagnostic, "");
+        check(
+            &diagnostic,
+            r#"warning[not-yet]: `name` is not used
+ --> run.toml:2:1
+  |
+2 | name = "shop"
+  | ^^^^ has no effect
+  |
+note: it is for a later version
+help: remove it
+help: or keep it
+"#,
+        );
     }
 
     #[test]
     fn a_problem_may_have_no_place() {
-        check(&Diagnostic::error("unknown-target", "no target is called `pakage`").help("did you mean `package`?"), "");
+        check(
+            &Diagnostic::error("unknown-target", "no target is called `pakage`").help("did you mean `package`?"),
+            r#"error[unknown-target]: no target is called `pakage`
+help: did you mean `package`?
+"#,
+        );
     }
 
     #[test]
@@ -119,22 +153,59 @@ mod tests {
             .at("run.toml", first("shop"), "the first")
             .at("wit/api.wit", 18..23, "the second")
             .at("vendor/x.wasm", 0..0, "the third");
-        check(&diagnostic, "");
+        check(
+            &diagnostic,
+            r#"error[unknown-target]: three places
+ --> run.toml:2:9
+  |
+2 | name = "shop"
+  |         ^^^^ the first
+  |
+ ::: wit/api.wit:2:1
+  |
+2 | world api {}
+  | ----- the second
+ ::: vendor/x.wasm
+"#,
+        );
     }
 
     #[test]
     fn the_ends_of_a_text_can_be_pointed_at() {
-        let diagnostic = Diagnostic::error("malformed", "the file ends here").at("run.toml", MANIFEST.len()..MANIFEST.len(), "");
-        check(&diagnostic, "");
+        let diagnostic =
+            Diagnostic::error("malformed", "the file ends here").at("run.toml", MANIFEST.len()..MANIFEST.len(), "");
+        check(
+            &diagnostic,
+            r#"error[malformed]: the file ends here
+  --> run.toml:10:24
+   |
+10 | outputs = ["gen/a.rs"]
+   |                       ^
+"#,
+        );
         let diagnostic = Diagnostic::error("missing-key", "nothing is here").at("run.toml", 0..0, "");
-        check(&diagnostic, "");
+        check(
+            &diagnostic,
+            r#"error[missing-key]: nothing is here
+ --> run.toml:1:1
+  |
+1 | [project]
+  | ^
+"#,
+        );
         let diagnostic = Diagnostic::error("malformed", "outside").at("run.toml", 9999..9999, "");
-        check(&diagnostic, "");
+        check(
+            &diagnostic,
+            r#"error[malformed]: outside
+--> run.toml
+"#,
+        );
     }
 
     #[test]
     fn colour_changes_nothing_but_colour() {
-        let diagnostic = Diagnostic::error("cycle", "`a` depends on itself").at("run.toml", first("\"a\""), "").help("remove it");
+        let diagnostic =
+            Diagnostic::error("cycle", "`a` depends on itself").at("run.toml", first("\"a\""), "").help("remove it");
         let coloured = render(&diagnostic, &source_of, true);
         assert!(coloured.contains("\u{1b}["));
         assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), render(&diagnostic, &source_of, false));

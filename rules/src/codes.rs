@@ -169,6 +169,12 @@ pub const CODES: &[Code] = &[
                     1.",
     },
     Code {
+        name: "repeated-target",
+        summary: "a name that one target gives twice",
+        paragraph: "Every target takes part once in what depends on it: a composition has one instance of each component, \
+                    and `root` is not also one of `with`. Remove the second mention.",
+    },
+    Code {
         name: "reserved-output",
         summary: "an output in a place that is not the project's own",
         paragraph: "`target/` belongs to the build tools, `.run/` to `run`, `.git/` to git, and the output directory to \

@@ -231,9 +231,8 @@ impl Conform<'_> {
 
 /// A key with an example of its value, as the user would write it.
 fn example(table: &Table, key: &Key) -> String {
-    let inner = match &key.shape {
-        Shape::Table(inner) | Shape::Tables(inner) => inner,
-        _ => return format!("`{} = {}`", key.name, key.example),
+    let (Shape::Table(inner) | Shape::Tables(inner)) = &key.shape else {
+        return format!("`{} = {}`", key.name, key.example);
     };
     let required: Vec<_> = inner.keys.iter().filter(|key| key.is_required).map(|key| example(inner, key)).collect();
     format!("`{}` with {}", label(table, key), listed(&required, "and"))

@@ -62,6 +62,7 @@ impl<'a> Targets<'a> {
             for link in &target.links {
                 problems.extend(self.link_problem(target, *link));
             }
+            self.repeated(target, problems);
         }
         problems.extend(self.cycles());
     }
@@ -103,6 +104,22 @@ impl<'a> Targets<'a> {
             );
         }
         None
+    }
+
+    /// Reports the names that a target gives more than once: what would twice the same component mean?
+    fn repeated(&self, target: &Target<'_>, problems: &mut Vec<Diagnostic>) {
+        let mut first_of = BTreeMap::new();
+        for link in &target.links {
+            if let Some(first) = first_of.insert(&link.to.value, link.to) {
+                let message = format!("`{}` names `{}` twice", target.name.value, link.to.value);
+                problems.push(
+                    Diagnostic::error("repeated-target", message)
+                        .at(self.file, link.to.span.clone(), "")
+                        .at(self.file, first.span.clone(), "named here too")
+                        .help("remove one of them; every target takes part once"),
+                );
+            }
+        }
     }
 
     /// Every cycle that a walk in file order closes; a graph without reports has none.

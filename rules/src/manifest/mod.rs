@@ -2,13 +2,14 @@
 //!
 //! The line inside: text → `toml`'s spanned document → [`conform`] holds it against the one table of keys in [`schema`]
 //! and cuts away what does not fit → [`raw`] mirrors the rest → [`check`](check::check) and [`links`] judge what it
-//! means. No step stops at the first problem.
+//! means → [`defaults`] completes it. No step stops at the first problem.
 //!
 //! What is deliberately not here: I/O. Whether a file exists, what a directory's language is and what a WIT package
 //! holds is asked where facts are gathered, with the spans that are kept here.
 
 mod check;
 mod conform;
+mod defaults;
 mod language;
 mod links;
 mod pattern;
@@ -91,6 +92,8 @@ pub struct Manifest {
     /// `[toolchain.rust]`, when given.
     pub rust_toolchain: Option<Toolchain>,
     digest_function: DigestFunction,
+    /// Every target's place in the list of its kind.
+    by_name: BTreeMap<TargetName, (TargetKind, usize)>,
     /// Where each line begins, in bytes.
     line_starts: Vec<usize>,
 }
@@ -116,22 +119,32 @@ impl Manifest {
         components.chain(composes).chain(commands)
     }
 
+    /// The kind of the target of this name.
+    #[must_use]
+    pub fn find_kind(&self, name: &str) -> Option<TargetKind> {
+        self.by_name.get(name).map(|(kind, _)| *kind)
+    }
+
     /// The component of this name.
     #[must_use]
     pub fn find_component(&self, name: &str) -> Option<&Component> {
-        self.components.iter().find(|c| c.name.as_str() == name)
+        self.find(TargetKind::Component, name).map(|i| &self.components[i])
     }
 
     /// The composition of this name.
     #[must_use]
     pub fn find_compose(&self, name: &str) -> Option<&Compose> {
-        self.composes.iter().find(|c| c.name.as_str() == name)
+        self.find(TargetKind::Compose, name).map(|i| &self.composes[i])
     }
 
     /// The command of this name.
     #[must_use]
     pub fn find_command(&self, name: &str) -> Option<&Command> {
-        self.commands.iter().find(|c| c.name.as_str() == name)
+        self.find(TargetKind::Command, name).map(|i| &self.commands[i])
+    }
+
+    fn find(&self, wanted: TargetKind, name: &str) -> Option<usize> {
+        self.by_name.get(name).filter(|(kind, _)| *kind == wanted).map(|(_, i)| *i)
     }
 }
 
