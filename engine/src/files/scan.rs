@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::stamp::Stamp;
 use super::stat_cache::{FileError, FileState, Problem, StatCache, digest_files};
-use crate::digest::BlobDigest;
+use crate::digest::{BlobDigest, DigestFunction};
 use crate::path::RelPath;
 use crate::store::{Blobs, StoreError};
 use crate::tree::{Node, Tree};
@@ -63,14 +63,15 @@ fn stays_inside(path: &RelPath, target: &str) -> bool {
     Tree::new().insert(path, Node::Symlink { target: target.into() }).is_ok()
 }
 
-/// Where in the workspace bytes can be found that may not be in the store yet.
+/// Where bytes can be found that may not be in the store yet: files of the workspace, or what the caller made.
 #[derive(Debug, Clone, Default)]
 pub struct Sources(HashMap<BlobDigest, Origin>);
 
 #[derive(Debug, Clone)]
-struct Origin {
-    root: PathBuf,
-    path: RelPath,
+enum Origin {
+    File { root: PathBuf, path: RelPath },
+    /// Content that is no file of anyone's: the caller made it.
+    Made(std::sync::Arc<[u8]>),
 }
 
 /// The bytes of a source can't be brought into the store.
@@ -102,7 +103,14 @@ impl std::error::Error for IngestError {
 
 impl Sources {
     fn add(&mut self, digest: BlobDigest, root: &Path, path: &RelPath) {
-        self.0.entry(digest).or_insert_with(|| Origin { root: root.to_owned(), path: path.clone() });
+        self.0.entry(digest).or_insert_with(|| Origin::File { root: root.to_owned(), path: path.clone() });
+    }
+
+    /// Learns of content that the caller made, and returns its digest.
+    pub fn made(&mut self, bytes: &[u8], function: DigestFunction) -> BlobDigest {
+        let digest = function.digest(bytes);
+        self.0.entry(digest).or_insert_with(|| Origin::Made(bytes.into()));
+        digest
     }
 
     /// Learns everything that `other` knows.
@@ -115,7 +123,10 @@ impl Sources {
     /// The file that had this content when it was looked at.
     #[must_use]
     pub fn find(&self, digest: BlobDigest) -> Option<PathBuf> {
-        self.0.get(&digest).map(|origin| origin.root.join(&origin.path))
+        match self.0.get(&digest)? {
+            Origin::File { root, path } => Some(root.join(path)),
+            Origin::Made(_) => None,
+        }
     }
 
     /// Brings the bytes into the store unless it has them. Returns false when no source had them.
@@ -127,8 +138,12 @@ impl Sources {
         if blobs.find_missing(&[digest]).map_err(IngestError::Store)?.is_empty() {
             return Ok(true);
         }
-        let file_error = |problem| IngestError::File(FileError { path: origin.path.clone(), problem });
-        let absolute = origin.root.join(&origin.path);
+        let (root, path) = match origin {
+            Origin::File { root, path } => (root, path),
+            Origin::Made(bytes) => return blobs.put(bytes).map(|kept| kept == digest).map_err(IngestError::Store),
+        };
+        let file_error = |problem| IngestError::File(FileError { path: path.clone(), problem });
+        let absolute = root.join(path);
         let kept = blobs.put_file(&absolute).map_err(|e| {
             // Gone or unreadable is the file's doing, and its move; anything else is the store's.
             if e.path == absolute { file_error(e.cause.into()) } else { IngestError::Store(e) }

@@ -4,13 +4,15 @@
 //! nothing else in this crate reads the project.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use globset::GlobSet;
 use ignore::WalkBuilder;
+use run_engine::files::stamp::Stamp;
 use run_engine::path::RelPath;
 
 use crate::cargo::Files;
@@ -29,17 +31,17 @@ const CACHE_MARK: &str = "CACHEDIR.TAG";
 pub struct ProjectFiles {
     root: PathBuf,
     files: Vec<RelPath>,
-    directories: Vec<Option<RelPath>>,
+    directories: Vec<(Option<RelPath>, Stamp)>,
     /// Names that can't be part of a path here: not UTF-8, or with a backslash. Paths as well as they can be shown.
     unfit: Vec<String>,
     looked: RefCell<Looked>,
 }
 
-/// Everything that was looked at.
+/// Everything that was looked at, with its stamp from before it was.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Looked {
     /// Files whose content matters.
-    pub files: BTreeSet<RelPath>,
+    pub files: BTreeMap<RelPath, Stamp>,
     /// Places where nothing was found.
     pub absent: BTreeSet<RelPath>,
 }
@@ -53,11 +55,13 @@ impl ProjectFiles {
         let mut walked = Self {
             root: root.to_owned(),
             files: Vec::new(),
-            directories: vec![None],
+            directories: vec![(None, Stamp::of(root)?)],
             unfit: Vec::new(),
             looked: RefCell::default(),
         };
         let output = root.join(output_dir);
+        let stamps: Arc<Mutex<HashMap<PathBuf, Stamp>>> = Arc::default();
+        let stamps_of = Arc::clone(&stamps);
         let walk = WalkBuilder::new(root)
             .hidden(false)
             .parents(false)
@@ -65,6 +69,7 @@ impl ProjectFiles {
             .git_global(false)
             .git_exclude(false)
             .require_git(false)
+            // Asked before a directory is entered, so its stamp is from before its entries are read.
             .filter_entry(move |entry| {
                 let is_dir = entry.file_type().is_some_and(|t| t.is_dir());
                 entry.depth() == 0
@@ -72,31 +77,36 @@ impl ProjectFiles {
                     || !(NEVER.iter().any(|n| entry.file_name() == *n)
                         || entry.path() == output
                         || entry.path().join(CACHE_MARK).exists())
+                        && note(&stamps_of, entry.path())
             })
             .build();
         for entry in walk {
             let entry = entry.map_err(|e| e.into_io_error().unwrap_or_else(|| io::Error::other("unreadable")))?;
             if entry.depth() > 0 {
-                walked.add(entry.path(), entry.file_type().is_some_and(|t| t.is_dir()));
+                let is_dir = entry.file_type().is_some_and(|t| t.is_dir());
+                let stamp = is_dir.then(|| stamps.lock().expect("held briefly").remove(entry.path())).flatten();
+                walked.add(entry.path(), stamp)?;
             }
         }
         walked.files.sort_unstable();
-        walked.directories.sort_unstable();
+        walked.directories.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(walked)
     }
 
-    fn add(&mut self, path: &Path, is_dir: bool) {
+    /// Takes one entry of the walk; a directory comes with its stamp.
+    fn add(&mut self, path: &Path, directory: Option<Stamp>) -> io::Result<()> {
         let below = path.strip_prefix(&self.root).expect("a walk stays below where it began");
-        match below.to_str().map(RelPath::new) {
-            Some(Ok(path)) if is_dir => self.directories.push(Some(path)),
-            Some(Ok(path)) => {
+        match (below.to_str().map(RelPath::new), directory) {
+            (Some(Ok(path)), Some(stamp)) => self.directories.push((Some(path), stamp)),
+            (Some(Ok(path)), None) => {
                 if path.file_name() == ".gitignore" {
-                    self.looked.borrow_mut().files.insert(path.clone());
+                    self.note(path.clone(), Stamp::of(&self.root.join(&path))?);
                 }
                 self.files.push(path);
             }
             _ => self.unfit.push(below.to_string_lossy().into_owned()),
         }
+        Ok(())
     }
 
     /// The project's directory.
@@ -107,7 +117,7 @@ impl ProjectFiles {
 
     /// Every directory that was walked; `None` is the project's own. Their stamps stand for the list of files.
     #[must_use]
-    pub fn directories(&self) -> &[Option<RelPath>] {
+    pub fn directories(&self) -> &[(Option<RelPath>, Stamp)] {
         &self.directories
     }
 
@@ -139,9 +149,10 @@ impl ProjectFiles {
     /// # Errors
     /// It is there and can't be read.
     pub fn bytes(&self, path: &RelPath) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.root.join(path)) {
-            Ok(bytes) => {
-                self.looked.borrow_mut().files.insert(path.clone());
+        let place = self.root.join(path);
+        match Stamp::of(&place).and_then(|stamp| Ok((stamp, fs::read(&place)?))) {
+            Ok((stamp, bytes)) => {
+                self.note(path.clone(), stamp);
                 Ok(Some(bytes))
             }
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -165,9 +176,9 @@ impl ProjectFiles {
         }
     }
 
-    /// Notes files whose content matters and which somebody else read.
-    pub fn note(&self, files: impl IntoIterator<Item = RelPath>) {
-        self.looked.borrow_mut().files.extend(files);
+    /// Notes a file whose content matters. Of two stamps the first counts: it is from before both readings.
+    pub fn note(&self, file: RelPath, stamp: Stamp) {
+        self.looked.borrow_mut().files.entry(file).or_insert(stamp);
     }
 
     /// Everything that was looked at so far.
@@ -190,6 +201,13 @@ impl ProjectFiles {
         }
         Ok(found)
     }
+}
+
+/// Remembers the stamp of a directory that is about to be entered; one that can't be looked at is not entered.
+fn note(stamps: &Mutex<HashMap<PathBuf, Stamp>>, directory: &Path) -> bool {
+    let Ok(stamp) = Stamp::of(directory) else { return false };
+    stamps.lock().expect("held briefly").insert(directory.to_owned(), stamp);
+    true
 }
 
 /// What stands at a path.
@@ -250,7 +268,7 @@ mod tests {
         let listed: Vec<&str> = files.below(None).map(RelPath::as_str).collect();
         assert_eq!(listed, [".cargo/config.toml", ".gitignore", "a/b.txt", "run.toml"]);
         assert_eq!(files.names_in(None).collect::<Vec<_>>(), [".gitignore", "run.toml"]);
-        assert!(files.looked().files.contains(&RelPath::new(".gitignore").unwrap()));
+        assert!(files.looked().files.contains_key(&RelPath::new(".gitignore").unwrap()));
     }
 
     #[test]
@@ -260,10 +278,9 @@ mod tests {
         let path = |text| RelPath::new(text).unwrap();
         assert_eq!(files.bytes(&path("a")).unwrap().as_deref(), Some(&b"x"[..]));
         assert_eq!(files.bytes(&path("nothing")).unwrap(), None);
-        assert_eq!(files.looked(), Looked {
-            files: [path("a")].into(),
-            absent: [path("nothing")].into(),
-        });
+        let looked = files.looked();
+        assert_eq!(looked.files.keys().collect::<Vec<_>>(), [&path("a")]);
+        assert_eq!(looked.absent, [path("nothing")].into());
     }
 
     #[cfg(target_os = "linux")]

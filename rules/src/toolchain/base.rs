@@ -47,9 +47,8 @@ pub fn files(path: &[PathBuf], extra: &[&str]) -> Result<Vec<HostFile>, Toolchai
     }
     let mut files = BTreeMap::new();
     for (name, from) in &executables {
-        for library in libraries(from) {
-            let name = library.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-            if let (Ok(at), Ok(from)) = (RelPath::new(&format!("{LIB}/{name}")), library.canonicalize()) {
+        for (library, from) in libraries(from) {
+            if let Ok(at) = RelPath::new(&format!("{LIB}/{library}")) {
                 files.insert(at, from);
             }
         }
@@ -66,15 +65,18 @@ fn one_or_many<'a>(list: &[&str], one: &'a str, many: &'a str) -> &'a str {
 }
 
 /// The libraries an executable loads, by the name it loads them under. A script, or a static program, loads none.
-fn libraries(executable: &Path) -> Vec<PathBuf> {
+fn libraries(executable: &Path) -> Vec<(String, PathBuf)> {
     match lddtree::DependencyAnalyzer::default().analyze(executable) {
-        Ok(tree) => tree
-            .libraries
-            .into_values()
-            .filter_map(|library| library.realpath.map(|real| real.with_file_name(library.path.file_name().unwrap_or_default())))
-            .collect(),
+        Ok(tree) => {
+            tree.libraries.into_values().filter_map(|l| Some((file_name(&l.name), l.realpath?.canonicalize().ok()?))).collect()
+        }
         Err(_) => Vec::new(),
     }
+}
+
+/// The interpreter of a program is named by its path.
+fn file_name(library: &str) -> String {
+    library.rsplit('/').next().unwrap_or(library).to_owned()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! stamps of its files; [`MountedTree`] carries the digest into keys and the directory into sandboxes.
 
 pub mod base;
+pub mod cc;
 
 use std::fs;
 use std::io;
@@ -120,6 +121,38 @@ impl Toolchains {
         Ok(Arc::new(MountedTree { name: name.to_owned(), tree, directory }))
     }
 
+    /// A toolchain that finds its own parts by where it is installed: a directory of links to its executables, with the
+    /// digest of every file that `files` names.
+    ///
+    /// # Errors
+    /// [`ToolchainError`] for a file that can't be read, or a link that can't be made.
+    pub fn linked(
+        &mut self,
+        name: &str,
+        files: &[HostFile],
+        links: &[HostFile],
+    ) -> Result<Arc<MountedTree>, ToolchainError> {
+        let tree = self.digest(files)?;
+        let directory = self.directory.join(format!("{name}-{}", tree.digest(self.function).hex()));
+        for link in links {
+            let at = directory.join(&link.at);
+            let make = || -> io::Result<()> {
+                fs::create_dir_all(at.parent().unwrap_or(&directory))?;
+                match std::os::unix::fs::symlink(&link.from, &at) {
+                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                    made => made,
+                }
+            };
+            make().map_err(|e| {
+                ToolchainError::new(
+                    format!("the link `{}` can't be made: {e}", at.display()),
+                    "make sure that the cache directory can be written and has room",
+                )
+            })?;
+        }
+        Ok(Arc::new(MountedTree { name: name.to_owned(), tree, directory }))
+    }
+
     fn digest(&mut self, files: &[HostFile]) -> Result<Tree, ToolchainError> {
         let bad = |file: &HostFile, why: &dyn std::fmt::Display| {
             ToolchainError::new(
@@ -134,7 +167,7 @@ impl Toolchains {
         }
         let mut tree = Tree::new();
         for (file, state) in files.iter().zip(digest_files(Path::new("/"), &absolute, &mut self.cache)) {
-            let node = match state.map_err(|e| bad(file, &e.problem_text()))? {
+            let node = match state.map_err(|e| bad(file, &e))? {
                 FileState::File { digest, stamp } => Node::File { digest, executable: stamp.is_executable() },
                 FileState::Symlink { target, .. } => Node::Symlink { target: target.into() },
             };

@@ -1,0 +1,115 @@
+//! [`Row`]: a language is one row of [`ROWS`] and one small function.
+//!
+//! The function says what is different about the language, as a [`Recipe`]: plain data, made while facts are gathered.
+//! What languages have in common (staging, WIT, componentizing, validating, naming) is in [`crate::rule::component`],
+//! once.
+
+mod rust;
+mod wat;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use run_engine::action::{MountedTree, Word};
+use run_engine::path::RelPath;
+use run_engine::tree::Tree;
+
+use crate::diagnostic::Diagnostic;
+use crate::facts::Gatherer;
+use crate::manifest::{Component, Language, Profile, Source};
+use crate::step::wit::World;
+
+/// A language.
+pub struct Row {
+    /// Which.
+    pub language: Language,
+    /// Says how a component in this language is built.
+    pub recipe: fn(&Asked<'_>, &mut Gatherer<'_>) -> Result<Recipe, Vec<Diagnostic>>,
+}
+
+/// Every language this version builds.
+pub const ROWS: &[Row] = &[rust::ROW, wat::ROW];
+
+/// The row of a language.
+#[must_use]
+pub fn find(language: Language) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.language == language)
+}
+
+/// What a recipe is asked for.
+pub struct Asked<'a> {
+    /// The component.
+    pub component: &'a Component,
+    /// Its source.
+    pub source: &'a Source,
+    /// Its declared world, where one is declared.
+    pub world: Option<&'a World>,
+    /// Files of the project that other targets make and this one may read: those of its `depends`.
+    pub produced: &'a [RelPath],
+    /// Whether to optimise.
+    pub profile: Profile,
+}
+
+/// How a component's bytes come about.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// In order; each may use what earlier ones left.
+    pub steps: Vec<Step>,
+    /// Where the bytes are after the last step.
+    pub raw: RelPath,
+    /// What the bytes are.
+    pub yields: Yields,
+    /// Whether the tools are known to give other bytes each time.
+    pub varying: bool,
+}
+
+/// What a recipe's bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Yields {
+    /// A component.
+    Component,
+    /// A core module, to be made a component.
+    CoreModule,
+}
+
+/// One action of a recipe.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// What people call it: `compile`, `deps`.
+    pub name: &'static str,
+    /// The files it sees, by their path in the project.
+    pub tree: Tree,
+    /// Files that other targets make and this step reads.
+    pub produced: Vec<RelPath>,
+    /// What earlier steps left: which step, which part of it, where to put it in the project.
+    pub uses: Vec<(usize, RelPath, RelPath)>,
+    /// What is done.
+    pub work: StepWork,
+    /// What it leaves behind, by its path in the project.
+    pub outputs: Vec<RelPath>,
+    /// The toolchains it uses, by name.
+    pub toolchains: BTreeMap<&'static str, Arc<MountedTree>>,
+    /// Whether it gets things from the network that a lockfile names by digest.
+    pub network: bool,
+}
+
+/// What a step does.
+#[derive(Debug, Clone)]
+pub enum StepWork {
+    /// Runs a program, found in `PATH`: the `bin` directories of the toolchains.
+    Process {
+        /// The program's toolchain and its path there.
+        program: (&'static str, RelPath),
+        /// Its arguments.
+        args: Vec<Word>,
+        /// Its environment, to which `PATH` is added.
+        env: BTreeMap<String, Word>,
+    },
+    /// Calls one of our own functions on the step's tree.
+    Builtin {
+        /// Which.
+        builtin: &'static crate::builtin::Builtin,
+        /// Its arguments.
+        args: Vec<String>,
+    },
+}

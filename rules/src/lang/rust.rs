@@ -1,0 +1,84 @@
+//! Rust, by cargo: the package's layers become steps.
+
+use std::collections::BTreeMap;
+
+use run_engine::action::{Part, Word};
+use run_engine::path::RelPath;
+
+use super::{Asked, Recipe, Row, Step, StepWork, Yields};
+use crate::cargo::{self, HostCompiler, Layer, Profile as CargoProfile, WasmTarget};
+use crate::diagnostic::Diagnostic;
+use crate::facts::Gatherer;
+use crate::manifest::{Language, Profile, RustTarget};
+
+pub(super) const ROW: Row = Row { language: Language::Rust, recipe };
+
+fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<Diagnostic>> {
+    let package = gatherer.cargo_package(asked)?;
+    let profile = match asked.profile {
+        Profile::Release => CargoProfile::Release,
+        Profile::Debug => CargoProfile::Debug,
+    };
+    let (target, yields) = match asked.source.rust_target {
+        RustTarget::Wasip2 => (WasmTarget::Wasip2, Yields::Component),
+        RustTarget::Wasip1 => (WasmTarget::Wasip1, Yields::CoreModule),
+        RustTarget::Unknown => (WasmTarget::Unknown, Yields::CoreModule),
+    };
+    let features: Vec<String> = asked.source.features.iter().map(|f| f.value.clone()).collect();
+    let extra = gatherer.wit_files(asked.source);
+    let layers = cargo::plan(&package, profile, target, &features, &extra);
+    let names: Vec<_> = layers.iter().map(|layer| layer.name).collect();
+    let mut steps = Vec::new();
+    for layer in layers {
+        let uses = layer
+            .uses
+            .iter()
+            .map(|used| {
+                let step = names.iter().position(|name| *name == used.layer).expect("layers use earlier layers");
+                (step, used.path.clone(), used.at.clone())
+            })
+            .collect();
+        steps.push(step(asked, gatherer, target, layer, uses)?);
+    }
+    let raw = RelPath::new(cargo::layers::COMPONENT).expect("a constant that is a path");
+    Ok(Recipe { steps, raw, yields, varying: false })
+}
+
+fn step(
+    asked: &Asked<'_>,
+    gatherer: &mut Gatherer<'_>,
+    target: WasmTarget,
+    layer: Layer,
+    uses: Vec<(usize, RelPath, RelPath)>,
+) -> Result<Step, Vec<Diagnostic>> {
+    let tree = gatherer.mixed_tree(&layer.tree, asked.produced, &asked.source.path.span)?;
+    // What another target makes is there wherever the crate it belongs to is real.
+    let in_real = |path: &RelPath| layer.real.iter().any(|dir| dir.as_ref().is_none_or(|dir| path.starts_with(dir)));
+    let produced = asked.produced.iter().filter(|path| in_real(path)).cloned().collect();
+    let mut toolchains =
+        BTreeMap::from([("base", gatherer.base_tools()?), ("rust", gatherer.rust(target, &asked.source.path.span)?)]);
+    if let Some(cc) = match layer.host_compiler {
+        HostCompiler::Unneeded => None,
+        HostCompiler::Perhaps => gatherer.cc().ok(),
+        HostCompiler::Needed => Some(gatherer.cc()?),
+    } {
+        toolchains.insert("cc", cc);
+    }
+    let mut words = layer.argv.into_iter();
+    let shell = words.next().expect("a layer runs something");
+    let env = layer.env.into_iter().map(|(name, value)| (name.to_owned(), Word::new(vec![Part::Text(value)]))).collect();
+    Ok(Step {
+        name: layer.name.as_str(),
+        tree,
+        produced,
+        uses,
+        work: StepWork::Process {
+            program: ("base", gatherer.base_program(&shell)?),
+            args: words.map(Word::from).collect(),
+            env,
+        },
+        outputs: vec![layer.output],
+        toolchains,
+        network: layer.network,
+    })
+}

@@ -1,0 +1,123 @@
+//! Component: a recipe's steps, then what languages share: componentize where a core module comes out, validate.
+
+use run_engine::action::{Action, ActionId, Input, Network, Slot, Source, Work, Word};
+use run_engine::path::RelPath;
+use run_engine::tree::{Node, Tree};
+
+use super::{TOOLCHAIN, builtin, environment, known, made, path, search_path, work};
+use crate::builtin as builtins;
+use crate::facts::ComponentFacts;
+use crate::lang::{Recipe, Step, StepWork, Yields};
+use crate::lower::Lowering;
+use crate::manifest::Component;
+use crate::step::interface::Shape;
+
+/// What a component offers once it is lowered.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The component.
+    pub component: (ActionId, RelPath),
+    /// Its interface as WIT text.
+    pub interface: (ActionId, RelPath),
+}
+
+/// Lowers a component by itself, without what it depends on.
+pub fn lower(lowering: &mut Lowering<'_>, component: &Component, facts: &ComponentFacts) -> Checked {
+    let name = component.name.as_str();
+    let place = lowering.place(&component.name.span);
+    let raw = steps(lowering, component, &facts.recipe);
+    let promise = promise(lowering, facts);
+    let whole = match facts.recipe.yields {
+        Yields::Component => raw,
+        Yields::CoreModule => {
+            let mut inputs = vec![made(builtins::raw(), &raw)];
+            inputs.extend(promise.clone());
+            let adapter = format!("adapter={}", adapter(facts.interface.shape));
+            let label = format!("{name} componentize");
+            let mut action = builtin(label, place.clone(), &builtins::COMPONENTIZE, vec![adapter], inputs);
+            action.outputs = vec![builtins::component()];
+            (lowering.add(action), builtins::component())
+        }
+    };
+    let mut inputs = vec![made(builtins::component(), &whole)];
+    inputs.extend(promise);
+    let mut action = builtin(format!("{name} validate"), place, &builtins::VALIDATE, vec![], inputs);
+    action.outputs = vec![builtins::component(), builtins::interface()];
+    let checked = lowering.add(action);
+    Checked { component: (checked, builtins::component()), interface: (checked, builtins::interface()) }
+}
+
+/// The world the built bytes are held to, as an input: in its canonical form, so that a comment in WIT rebuilds
+/// nothing.
+fn promise(lowering: &mut Lowering<'_>, facts: &ComponentFacts) -> Vec<Input> {
+    if facts.promise.is_empty() {
+        return vec![];
+    }
+    let digest = lowering.sources.made(&facts.promise, lowering.function);
+    let mut tree = Tree::new();
+    tree.insert(&builtins::world(), Node::File { digest, executable: false }).expect("a tree with one file");
+    vec![Input { at: None, source: Source::Tree(tree) }]
+}
+
+const fn adapter(shape: Shape) -> &'static str {
+    match shape {
+        Shape::Command => "command",
+        Shape::Http => "proxy",
+        Shape::Library => "reactor",
+    }
+}
+
+/// Adds the actions of a recipe; returns where the bytes are.
+fn steps(lowering: &mut Lowering<'_>, component: &Component, recipe: &Recipe) -> (ActionId, RelPath) {
+    let mut ids = Vec::new();
+    for step in &recipe.steps {
+        let action = action(lowering, component, step, &ids, recipe.varying);
+        ids.push(lowering.add(action));
+    }
+    (*ids.last().expect("a recipe has a step"), recipe.raw.clone())
+}
+
+fn action(lowering: &Lowering<'_>, component: &Component, step: &Step, before: &[ActionId], varying: bool) -> Action {
+    let label = format!("{} {}", component.name.as_str(), step.name);
+    let place = lowering.place(&component.name.span);
+    let mut inputs = vec![known(work(), step.tree.clone())];
+    for (index, from, at) in &step.uses {
+        inputs.push(made(work().join(at), &(before[*index], from.clone())));
+    }
+    for file in &step.produced {
+        let maker = lowering.maker_of(file).expect("facts checked that it is made by a target it depends on");
+        inputs.push(made(work().join(file), maker));
+    }
+    match &step.work {
+        StepWork::Builtin { builtin: function, args } => Action {
+            outputs: step.outputs.clone(),
+            varying,
+            ..builtin(label, place, function, args.clone(), inputs)
+        },
+        StepWork::Process { program: (toolchain, program), args, env } => {
+            for (name, tree) in &step.toolchains {
+                let at = path(&format!("{TOOLCHAIN}/{name}"));
+                inputs.push(Input { at: Some(at), source: Source::Mounted(tree.clone()) });
+            }
+            let program = path(&format!("{TOOLCHAIN}/{toolchain}")).join(program);
+            let mut environment = environment(search_path(step.toolchains.keys().copied()));
+            environment.extend(env.clone());
+            Action {
+                label,
+                place,
+                work: Work::Process { argv: [Word::path(program)].into_iter().chain(args.clone()).collect() },
+                env: environment,
+                directory: Some(work()),
+                inputs,
+                outputs: step.outputs.clone(),
+                platform: lowering.platform.clone(),
+                timeout: None,
+                network: if step.network { Network::Allowed } else { Network::Denied },
+                slot: if step.network { Slot::Network } else { Slot::Cpu },
+                accelerators: vec![],
+                varying,
+            }
+        }
+    }
+}
+
