@@ -5,11 +5,12 @@
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::prelude::*;
 
 use super::stamp::{Kind, Stamp};
+use crate::digest::BlobDigest;
 use crate::path::{RelPath, under};
 use crate::store::{Blobs, Output, OutputNode, StoreError, failed};
 use crate::tree::{Node, Tree};
@@ -90,10 +91,10 @@ pub fn capture(dir: &Path, declared: &[RelPath], blobs: &dyn Blobs) -> Result<Ve
 fn capture_one(dir: &Path, path: &RelPath, blobs: &dyn Blobs) -> Result<Output, CaptureError> {
     let stamp = stamp_without_links(dir, path)?;
     let node = match stamp.kind() {
-        Kind::File => file_node(dir, path, &stamp, blobs).map(|node| match node {
-            Node::File { digest, executable } => OutputNode::File { digest, executable },
-            Node::Symlink { .. } | Node::Directory(_) => unreachable!("a file is captured as a file"),
-        })?,
+        Kind::File => {
+            let (digest, executable) = keep_file(dir, path, &stamp, blobs)?;
+            OutputNode::File { digest, executable }
+        }
         Kind::Directory => {
             let tree = capture_tree(dir, path, blobs)?;
             let kept = blobs.put(&tree.encode_whole(blobs.function()));
@@ -144,8 +145,8 @@ fn capture_tree(dir: &Path, top: &RelPath, blobs: &dyn Blobs) -> Result<Tree, Ca
             Node::Symlink { target } => Some(target.to_string()),
             _ => None,
         };
-        tree.insert(&below, node).map_err(|conflict| {
-            let target = target.unwrap_or_else(|| conflict.why.to_owned());
+        tree.insert(&below, node).map_err(|_| {
+            let target = target.expect("a walk meets each path once, so only links are refused");
             error(&found.path, CaptureProblem::LinkLeaves { target })
         })?;
     }
@@ -178,20 +179,23 @@ fn walk(dir: &Path, path: &RelPath, found: &mut Vec<Found>) -> Result<(), Captur
 
 fn node(dir: &Path, found: &Found, blobs: &dyn Blobs) -> Result<Node, CaptureError> {
     match found.stamp.kind() {
-        Kind::File => file_node(dir, &found.path, &found.stamp, blobs),
+        Kind::File => {
+            let (digest, executable) = keep_file(dir, &found.path, &found.stamp, blobs)?;
+            Ok(Node::File { digest, executable })
+        }
         Kind::Directory => Ok(Node::Directory(Tree::new())),
         Kind::Symlink => link_node(&dir.join(&found.path), &found.path),
         Kind::Other => Err(error(&found.path, CaptureProblem::NotAFile)),
     }
 }
 
-fn file_node(dir: &Path, path: &RelPath, stamp: &Stamp, blobs: &dyn Blobs) -> Result<Node, CaptureError> {
+/// Stores a file's content; its digest, and whether it may be executed.
+fn keep_file(dir: &Path, path: &RelPath, stamp: &Stamp, blobs: &dyn Blobs) -> Result<(BlobDigest, bool), CaptureError> {
     let kept = blobs.put_file(&dir.join(path));
-    let digest = kept.map_err(|e| error(path, CaptureProblem::Store(e)))?;
-    Ok(Node::File { digest, executable: stamp.is_executable() })
+    Ok((kept.map_err(|e| error(path, CaptureProblem::Store(e)))?, stamp.is_executable()))
 }
 
-fn link_node(absolute: &PathBuf, path: &RelPath) -> Result<Node, CaptureError> {
+fn link_node(absolute: &Path, path: &RelPath) -> Result<Node, CaptureError> {
     let target =
         fs::read_link(absolute).map_err(|e| error(path, CaptureProblem::Store(failed("read", absolute)(e))))?;
     match target.to_str() {

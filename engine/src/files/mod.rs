@@ -5,6 +5,7 @@ pub mod materialize;
 pub mod scan;
 pub mod stamp;
 pub mod stat_cache;
+pub mod sync;
 
 #[cfg(test)]
 mod tests;

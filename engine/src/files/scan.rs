@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::stamp::Stamp;
 use super::stat_cache::{FileError, FileState, Problem, StatCache, digest_files};
@@ -29,8 +30,9 @@ pub struct Scanned {
 pub fn scan(root: &Path, files: &[RelPath], cache: &mut StatCache) -> Result<Scanned, Vec<FileError>> {
     let mut scanned = Scanned { tree: Tree::new(), sources: Sources::default(), stamps: Vec::new() };
     let mut errors = Vec::new();
+    let shared: Arc<Path> = root.into();
     for (path, state) in files.iter().zip(digest_files(root, files, cache)) {
-        match state.and_then(|state| scanned.add(root, path, state)) {
+        match state.and_then(|state| scanned.add(&shared, path, state)) {
             Ok(()) => {}
             Err(error) => errors.push(error),
         }
@@ -39,7 +41,7 @@ pub fn scan(root: &Path, files: &[RelPath], cache: &mut StatCache) -> Result<Sca
 }
 
 impl Scanned {
-    fn add(&mut self, root: &Path, path: &RelPath, state: FileState) -> Result<(), FileError> {
+    fn add(&mut self, root: &Arc<Path>, path: &RelPath, state: FileState) -> Result<(), FileError> {
         self.stamps.push(state.stamp());
         let (node, target) = match state {
             FileState::File { digest, stamp } => {
@@ -68,10 +70,16 @@ fn stays_inside(path: &RelPath, target: &str) -> bool {
 pub struct Sources(HashMap<BlobDigest, Origin>);
 
 #[derive(Debug, Clone)]
+<<<<<<< HEAD
 enum Origin {
     File { root: PathBuf, path: RelPath },
     /// Content that is no file of anyone's: the caller made it.
     Made(std::sync::Arc<[u8]>),
+=======
+struct Origin {
+    root: Arc<Path>,
+    path: RelPath,
+>>>>>>> store
 }
 
 /// The bytes of a source can't be brought into the store.
@@ -102,6 +110,7 @@ impl std::error::Error for IngestError {
 }
 
 impl Sources {
+<<<<<<< HEAD
     fn add(&mut self, digest: BlobDigest, root: &Path, path: &RelPath) {
         self.0.entry(digest).or_insert_with(|| Origin::File { root: root.to_owned(), path: path.clone() });
     }
@@ -111,6 +120,10 @@ impl Sources {
         let digest = function.digest(bytes);
         self.0.entry(digest).or_insert_with(|| Origin::Made(bytes.into()));
         digest
+=======
+    fn add(&mut self, digest: BlobDigest, root: &Arc<Path>, path: &RelPath) {
+        self.0.entry(digest).or_insert_with(|| Origin { root: Arc::clone(root), path: path.clone() });
+>>>>>>> store
     }
 
     /// Learns everything that `other` knows.

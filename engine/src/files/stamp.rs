@@ -123,7 +123,7 @@ impl Stamp {
 }
 
 impl From<Stat> for Stamp {
-    #[allow(clippy::unnecessary_cast, clippy::allow_attributes, reason = "these types differ between platforms")]
+    #[allow(clippy::unnecessary_cast, reason = "these types differ between platforms")]
     fn from(stat: Stat) -> Self {
         let nanos = |seconds: i64, fraction: i64| seconds.saturating_mul(1_000_000_000).saturating_add(fraction);
         Self {

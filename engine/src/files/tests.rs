@@ -9,6 +9,7 @@ use super::capture::{CaptureProblem, capture};
 use super::materialize::{MaterializeError, Written, materialize, materialize_file_if_changed};
 use super::scan::{IngestError, scan};
 use super::stat_cache::{FileState, Problem, StatCache, digest_files};
+use super::sync::sync_tree;
 use crate::digest::{BlobDigest, DigestFunction};
 use crate::path::RelPath;
 use crate::store::memory::MemoryStore;
@@ -278,4 +279,32 @@ fn a_workspace_file_is_replaced_at_once_or_left_alone() {
     assert!(matches!(lost, MaterializeError::Lost { .. }));
     assert_eq!(fs::read(&to).unwrap(), b"one", "the old one is still whole");
     assert_eq!(fs::read_dir(to.parent().unwrap()).unwrap().count(), 1, "no temporary file is left");
+}
+
+#[test]
+fn a_directory_of_a_workspace_becomes_the_tree_by_the_least_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = MemoryStore::new(FUNCTION);
+    let tree = sample(&store);
+    let to = dir.path().join("target/out");
+    assert_eq!(sync_tree(&tree, &to, &store).unwrap(), Written::Replaced);
+    assert_eq!(sync_tree(&tree, &to, &store).unwrap(), Written::Unchanged);
+
+    // Everything in the way: a stale file, a link out, a directory for a file, a file for a directory.
+    let precious = tempfile::tempdir().unwrap();
+    write(precious.path(), "mine", "mine");
+    write(&to, "stale/file", "");
+    symlink(precious.path(), to.join("leads-out")).unwrap();
+    fs::remove_file(to.join("dir/file")).unwrap();
+    write(&to, "dir/file/below", "");
+    fs::remove_dir(to.join("empty")).unwrap();
+    symlink(precious.path(), to.join("empty")).unwrap();
+    let tool = fs::metadata(to.join("dir/deep/tool")).unwrap();
+    assert_eq!(sync_tree(&tree, &to, &store).unwrap(), Written::Replaced);
+    assert_eq!(fs::metadata(to.join("dir/deep/tool")).unwrap().ino(), tool.ino(), "not touched");
+    assert_eq!(fs::read(precious.path().join("mine")).unwrap(), b"mine");
+
+    let outputs = capture(dir.path(), &paths(&["target/out"]), &store).unwrap();
+    let OutputNode::Directory { tree: whole } = outputs[0].node else { panic!("{outputs:?}") };
+    assert_eq!(Tree::decode_whole(&store.get(whole).unwrap().unwrap(), FUNCTION).unwrap(), tree);
 }
