@@ -202,3 +202,53 @@ fn normal_path(path: &str) -> String {
     }
     parts.join("/")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(type_: DescriptorType, size: u64) -> DescriptorStat {
+        let time = Some(Datetime { seconds: 77, nanoseconds: 7 });
+        DescriptorStat {
+            type_,
+            link_count: 3,
+            size,
+            data_access_timestamp: time,
+            data_modification_timestamp: time,
+            status_change_timestamp: time,
+        }
+    }
+
+    #[test]
+    fn paths_have_one_form() {
+        for (written, normal) in [("/a/./b//c", "a/b/c"), ("a/../b", "b"), ("./", ""), ("../../a", "a")] {
+            assert_eq!(normal_path(written), normal);
+        }
+    }
+
+    #[test]
+    fn a_stat_keeps_what_is_content_and_drops_what_is_bookkeeping() {
+        let frozen = Datetime { seconds: 5, nanoseconds: 0 };
+        let files = Files::new(Some(frozen));
+        let file = files.normalize(stat(DescriptorType::RegularFile, 10));
+        assert_eq!((file.size, file.link_count), (10, 1));
+        assert_eq!(file.data_modification_timestamp.map(|t| t.seconds), Some(5));
+        assert_eq!(files.normalize(stat(DescriptorType::Directory, 4096)).size, 0);
+        let granted = Files::new(None).normalize(stat(DescriptorType::RegularFile, 10));
+        assert_eq!(granted.status_change_timestamp.map(|t| t.seconds), Some(77));
+    }
+
+    #[test]
+    fn a_metadata_hash_tells_path_type_and_size_apart_and_nothing_else() {
+        let hash = |path, stat: &DescriptorStat| {
+            let MetadataHashValue { lower, upper } = metadata_hash(path, stat);
+            (lower, upper)
+        };
+        let file = stat(DescriptorType::RegularFile, 1);
+        let older = DescriptorStat { data_modification_timestamp: None, link_count: 9, ..file };
+        assert_eq!(hash("a", &file), hash("a", &older));
+        assert_ne!(hash("a", &file), hash("b", &file));
+        assert_ne!(hash("a", &file), hash("a", &stat(DescriptorType::RegularFile, 2)));
+        assert_ne!(hash("a", &file), hash("a", &stat(DescriptorType::Directory, 1)));
+    }
+}

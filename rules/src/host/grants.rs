@@ -71,7 +71,8 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Units of work; roughly one per WebAssembly instruction. Equal on every machine.
     pub fuel: u64,
-    /// Real time. Depends on the machine, so it is only there when asked for.
+    /// Real time. Depends on the machine, so it is only there when asked for. A guest that is blocked in a read of an
+    /// inherited stream is stopped when that read returns, not before.
     pub timeout: Option<Duration>,
     /// Bytes kept of each captured stream.
     pub output_bytes: usize,

@@ -1,5 +1,7 @@
 //! Typed literals, `type:value`: several of them may stand in one text, separated by commas.
 
+use std::str::FromStr;
+
 use wasmtime::component::{Type, Val};
 
 /// A literal as it was written.
@@ -105,8 +107,8 @@ impl Primitive {
             Self::U16 => integer(text.parse().ok().map(Val::U16)),
             Self::U32 => integer(text.parse().ok().map(Val::U32)),
             Self::U64 => integer(text.parse().ok().map(Val::U64)),
-            Self::F32 => text.parse().map(Val::Float32).map_err(|_| "is not a number".to_owned()),
-            Self::F64 => text.parse().map(Val::Float64).map_err(|_| "is not a number".to_owned()),
+            Self::F32 => finite_or_said(text, f32::is_infinite).map(Val::Float32),
+            Self::F64 => finite_or_said(text, f64::is_infinite).map(Val::Float64),
             Self::Char => one_char(text).map(Val::Char).ok_or_else(|| "is not one character".to_owned()),
             Self::String => Ok(Val::String(text.to_owned())),
         }
@@ -128,6 +130,17 @@ impl Primitive {
             _ => (0, i128::from(u64::MAX)),
         };
         format!("is out of range: {} goes from {low} to {high}", self.name())
+    }
+}
+
+/// A float; an infinity only where it was written as one, since `1e999` is one too many digits, not infinity.
+fn finite_or_said<F: FromStr + Copy>(text: &str, is_infinite: fn(F) -> bool) -> Result<F, String> {
+    match text.parse::<F>() {
+        Ok(float) if is_infinite(float) && text.bytes().any(|b| b.is_ascii_digit()) => {
+            Err("is out of range".to_owned())
+        }
+        Ok(float) => Ok(float),
+        Err(_) => Err("is not a number".to_owned()),
     }
 }
 

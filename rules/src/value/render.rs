@@ -9,8 +9,7 @@ const OPAQUE: &str = "opaque";
 /// A value in WAVE. Resources and their like, which WAVE can't write, come out as `opaque`.
 #[must_use]
 pub fn to_wave(value: &Val) -> String {
-    // The only failure WAVE's writer has is that of what it writes to, here a string.
-    spelled(value).to_wave().unwrap_or_default()
+    spelled(value).to_wave().expect("WAVE's writer only fails when what it writes to does, and a string does not")
 }
 
 /// The value with everything WAVE's writer panics on replaced.

@@ -50,7 +50,10 @@ fn main() -> Result<(), String> {
                 break;
             }
         },
-        "connect" => println!("{:?}", std::net::TcpStream::connect("127.0.0.1:9").unwrap_err().kind()),
+        "connect" => match std::net::TcpStream::connect(&args[2]) {
+            Ok(_) => println!("connected"),
+            Err(e) => println!("{:?}", e.kind()),
+        },
         "hash" => {
             let map: std::collections::HashMap<u32, u32> = (0..20).map(|n| (n, n)).collect();
             println!("{:?}", map.keys().collect::<Vec<_>>());
@@ -203,8 +206,23 @@ fn a_directory_that_is_not_there_is_this_machines_fault() {
 }
 
 #[test]
-fn the_network_is_closed() {
-    assert_eq!(printed(&program(), &["connect"]), "PermissionDenied\n");
+fn only_granted_hosts_are_reached() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    let mut program = program();
+    let connect = |program: &Program, to: &str| printed(program, &["connect", to]);
+    assert_eq!(connect(&program, &address.to_string()), "PermissionDenied\n");
+
+    let grant = |host: &str, port| Network::Hosts(vec![HostPort { host: host.to_owned(), port }]);
+    program.grants.network = grant("127.0.0.1", Some(address.port()));
+    assert_eq!(connect(&program, &address.to_string()), "connected\n");
+    program.grants.network = grant("127.0.0.1", Some(1));
+    assert_eq!(connect(&program, &address.to_string()), "PermissionDenied\n");
+    program.grants.network = grant("127.0.0.2", None);
+    assert_eq!(connect(&program, &address.to_string()), "PermissionDenied\n");
+    program.grants.network = grant("localhost", None);
+    assert_eq!(connect(&program, &format!("localhost:{}", address.port())), "connected\n");
+    assert_ne!(connect(&program, "example.com:80"), "connected\n");
 }
 
 #[test]

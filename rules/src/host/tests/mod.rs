@@ -4,6 +4,7 @@
 mod closed_world;
 mod commands;
 mod limits;
+mod polling;
 mod startup;
 
 use std::sync::OnceLock;

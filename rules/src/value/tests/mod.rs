@@ -66,6 +66,7 @@ fn typed_literals_of_every_primitive() {
         ("f32", "f32:0.1", "0.1"),
         ("f64", "f64:nan", "nan"),
         ("f64", "f64:-inf", "-inf"),
+        ("f32", "inf", "inf"),
         ("char", "char:x", "'x'"),
         ("char", "char:,", "','"),
         ("char", r"char:'\n'", r"'\n'"),
@@ -125,6 +126,8 @@ fn what_does_not_fit_is_said_with_the_parameter_and_its_type() {
         ("s32", "1.5", "the parameter `a` of `g` is `s32`; `1.5` is not a whole number"),
         ("bool", "yes", "the parameter `a` of `g` is `bool`; `yes` is neither `true` nor `false`"),
         ("f64", "x", "the parameter `a` of `g` is `f64`; `x` is not a number"),
+        ("f64", "1e999", "the parameter `a` of `g` is `f64`; `1e999` is out of range"),
+        ("f32", "f32:1e39", "the parameter `a` of `g` is `f32`; `1e39` is out of range"),
         ("char", "char:ab", "the parameter `a` of `g` is `char`; `ab` is not one character"),
         ("s32", "u32:1", "the parameter `a` of `g` is `s32`; `u32:1` is a `u32`"),
         (
