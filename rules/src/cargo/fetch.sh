@@ -1,0 +1,11 @@
+# Gets the external packages of a lockfile. Run as `sh -c THIS fetch WORKSPACE UP` in the input root, where WORKSPACE is a
+# directory, empty or with a `/` in front, and UP leads back from it.
+#
+# Cargo checks every package against the lockfile. The user's mirrors are asked (`--respect-source-config`); what is
+# written does not tell which.
+set -eu
+mkdir -p .run/out
+out=$PWD/.run/out
+cd "$PWD$1"
+cargo vendor --quiet --locked --versioned-dirs --respect-source-config "$2.run/out/vendor" > "$out/config.toml"
+mkdir -p "$out/vendor"

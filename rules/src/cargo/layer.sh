@@ -1,0 +1,59 @@
+# One layer of a cargo build. Run as `sh -c THIS layer WORKSPACE PACKAGE TARGET PROFILE CRATE FEATURES ARTIFACT STUBS…` in
+# the input root; all is written below .run/out.
+#
+# WORKSPACE and PACKAGE are directories, each empty or with a `/` in front. ARTIFACT is what to keep, below the target
+# directory; empty: keep the target directory itself, less what the layers below hold and less the crates STUBS.
+set -eu
+workspace=$1 package=$2 target=$3 profile=$4 crate=$5 features=$6 artifact=$7
+shift 7
+here=$PWD
+out=$here/.run/out
+
+# Cargo recompiles external crates whose path has changed, and compilers write paths into what they make. An open
+# descriptor names this directory by the same path wherever it is, in this shell and in all it starts.
+root=$here
+exec 9<.
+if [ -d /proc/self/fd/9/.run/ ]; then root=/proc/self/fd/9; fi
+
+# What the layers below made is used in place: as links, which take no time and can't be written through.
+mkdir -p "$out/target" "$out/home"
+for layer in .run/layers/*/; do
+    if [ -d "$layer" ]; then cp -Rsf "$here/$layer." "$out/target"; fi
+done
+
+export CARGO_HOME="$root/.run/out/home" CARGO_BUILD_BUILD_DIR="$root/.run/out/target"
+cargo() {
+    command cargo "$@" --frozen --manifest-path "$root$package/Cargo.toml" --target-dir "$root/.run/out/target" \
+        --target "$target" --profile "$profile"
+}
+if [ -d .run/fetch ]; then
+    vendor() { cargo "$@" --config "$root/.run/fetch/config.toml" --config "source.vendored-sources.directory='$root/.run/fetch/vendor'"; }
+else
+    vendor() { cargo "$@"; }
+fi
+
+cd "$here$workspace"
+vendor build "$crate" --features "$features"
+cd "$out"
+
+if [ -n "$artifact" ]; then
+    mv "target/$artifact" component.wasm
+    rm -rf target home
+    exit
+fi
+
+# With equal times on every file, a stub would pass for the real crate: it goes.
+n=$#
+for stub; do set -- "$@" --package "path+file://$root$stub"; done
+shift "$n"
+if [ "$#" -gt 0 ]; then
+    cd "$here$workspace"
+    vendor clean --quiet "$@"
+    cd "$out"
+fi
+# Kept is what this layer made, and nothing that tells when or on which machine.
+find target -type l -lname "$here/.run/layers/*" -exec rm -f {} +
+find target \( -name .cargo-lock -o -name .rustc_info.json \) -exec rm -f {} +
+find target -depth -type d -empty -exec rmdir {} +
+mkdir -p target
+rm -rf home
