@@ -352,7 +352,8 @@ fn hex(digit: u8) -> char {
 
 /// What keeps cargo from the network and from the user's tools: a compiler cache is not in the sandbox, and the build
 /// has a better one.
-const OFFLINE: &[(&str, &str)] = &[("CARGO_NET_OFFLINE", "true"), ("RUSTC_WRAPPER", ""), ("RUSTC_WORKSPACE_WRAPPER", "")];
+const OFFLINE: &[(&str, &str)] =
+    &[("CARGO_NET_OFFLINE", "true"), ("RUSTC_WRAPPER", ""), ("RUSTC_WORKSPACE_WRAPPER", "")];
 
 fn environment(more: impl IntoIterator<Item = (&'static str, &'static str)>) -> BTreeMap<&'static str, String> {
     let always = [("CARGO_INCREMENTAL", "0"), ("CARGO_TERM_COLOR", "never"), ("CARGO_TERM_PROGRESS_WHEN", "never")];

@@ -16,4 +16,5 @@ pub mod toolchain;
 pub mod workspace;
 
 pub use layers::{Content, HostCompiler, Layer, LayerName, Profile, WasmTarget, plan};
+pub use toolchain::RustToolchain;
 pub use workspace::{CargoPackage, Files, Lib, PathCrate, Shape, StandIn, Target, find};

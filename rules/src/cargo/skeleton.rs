@@ -52,13 +52,8 @@ const TABLES: &[&str] = &[
     "profile",
 ];
 /// What is kept of `[target.…]`.
-const TARGET_TABLES: &[&str] = &[
-    "dependencies",
-    "dev-dependencies",
-    "dev_dependencies",
-    "build-dependencies",
-    "build_dependencies",
-];
+const TARGET_TABLES: &[&str] =
+    &["dependencies", "dev-dependencies", "dev_dependencies", "build-dependencies", "build_dependencies"];
 /// What is kept of `[workspace]`.
 const WORKSPACE: &[&str] = &["members", "exclude", "default-members", "resolver", "dependencies"];
 

@@ -227,9 +227,8 @@ fn workspace_root(files: &dyn Files, dir: Option<&RelPath>, manifest: &Manifest)
         if let Some(text) = files.read(&file)
             && let Some(workspace) = Manifest::parse(&file, text)?.workspace
         {
-            let excluded = |w: &Written| {
-                resolve(&file, above.as_ref(), w).is_ok_and(|excluded| lies_in(dir, excluded.as_ref()))
-            };
+            let excluded =
+                |w: &Written| resolve(&file, above.as_ref(), w).is_ok_and(|excluded| lies_in(dir, excluded.as_ref()));
             let excludes = above.as_ref() != dir && workspace.exclude.iter().any(excluded);
             return Ok(if excludes { dir.cloned() } else { above });
         }
@@ -393,7 +392,9 @@ impl<'a> Walk<'a> {
         let Some(workspace) = root.and_then(|m| m.workspace.as_ref()) else {
             return Err(Diagnostic::error("bad-cargo-manifest", format!("`{name}` is inherited from no workspace"))
                 .at(file.as_str(), span, "asks for the workspace's version")
-                .note("no `Cargo.toml` above this one, inside the project, has a `[workspace]` this package belongs to"));
+                .note(
+                    "no `Cargo.toml` above this one, inside the project, has a `[workspace]` this package belongs to",
+                ));
         };
         let here = manifest_in(self.root.as_ref());
         match workspace.dependencies.iter().find(|d| d.name == name).map(|d| &d.from) {
@@ -498,9 +499,10 @@ fn config_files(files: &dyn Files, root: Option<&RelPath>) -> Vec<RelPath> {
         dirs.push(dir.parent());
     }
     let names = [path(".cargo/config.toml"), path(".cargo/config")];
-    let found = dirs.iter().rev().filter_map(|dir| {
-        names.iter().map(|name| under(dir.as_ref(), name)).find(|file| files.read(file).is_some())
-    });
+    let found = dirs
+        .iter()
+        .rev()
+        .filter_map(|dir| names.iter().map(|name| under(dir.as_ref(), name)).find(|file| files.read(file).is_some()));
     found.collect()
 }
 
@@ -516,9 +518,7 @@ fn target(files: &dyn Files, manifest: &Manifest) -> Result<Target, Diagnostic> 
     if let Some(chosen) = &package.default_run {
         bins.retain(|bin| bin == chosen);
     }
-    let none = |message: String| {
-        Diagnostic::error("no-wasm-target", message).at(manifest.file.as_str(), 0..0, "")
-    };
+    let none = |message: String| Diagnostic::error("no-wasm-target", message).at(manifest.file.as_str(), 0..0, "");
     match bins.len() {
         0 => Err(none(format!("package `{}` has nothing that becomes a component", package.name))
             .note("a library becomes one as a `cdylib`, a command as a binary")
@@ -558,11 +558,9 @@ fn stand_in(files: &dyn Files, manifest: &Manifest, target: Option<&Target>) -> 
 fn shape(files: &dyn Files, package: &Package, dir: Option<&RelPath>, target: Option<&Target>) -> Shape {
     let exists = |below| files.read(&under(dir, &path(below))).is_some();
     let lib = match &package.lib {
-        Some(lib) => Some(Lib {
-            name: lib.name.clone(),
-            crate_types: lib.crate_types.clone(),
-            proc_macro: lib.proc_macro,
-        }),
+        Some(lib) => {
+            Some(Lib { name: lib.name.clone(), crate_types: lib.crate_types.clone(), proc_macro: lib.proc_macro })
+        }
         None => (package.autolib && exists("src/lib.rs")).then(Lib::default),
     };
     let bin = match target {
@@ -575,4 +573,56 @@ fn shape(files: &dyn Files, package: &Package, dir: Option<&RelPath>, target: Op
         BuildScript::Some => true,
     };
     Shape { lib, bin, build_script }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// A project in memory, written as texts after lines `//- path`.
+    pub(in crate::cargo) struct Project {
+        texts: BTreeMap<RelPath, String>,
+        listed: Vec<RelPath>,
+    }
+
+    impl Project {
+        pub(in crate::cargo) fn new(text: &str) -> Self {
+            let mut texts = BTreeMap::new();
+            for file in text.split("//- ").skip(1) {
+                let (path, text) = file.split_once('\n').expect("a path ends its line");
+                texts.insert(RelPath::new(path).expect("a path"), text.to_owned());
+            }
+            Self { listed: texts.keys().cloned().collect(), texts }
+        }
+
+        pub(in crate::cargo) fn find(&self, source: &str) -> CargoPackage {
+            find(self, RelPath::normalize(source).expect("a path").as_ref()).unwrap_or_else(|e| panic!("{e:#?}"))
+        }
+
+        pub(in crate::cargo) fn edit(&mut self, path: &str, from: &str, to: &str) {
+            let text = self.texts.get_mut(&RelPath::new(path).expect("a path")).expect("it has this file");
+            assert!(text.contains(from), "{path} has {from}");
+            *text = text.replace(from, to);
+        }
+
+        pub(in crate::cargo) fn text(&self, path: &RelPath) -> &str {
+            &self.texts[path]
+        }
+
+        pub(in crate::cargo) fn paths(&self) -> &[RelPath] {
+            &self.listed
+        }
+    }
+
+    impl Files for Project {
+        fn read(&self, path: &RelPath) -> Option<String> {
+            self.texts.get(path).cloned()
+        }
+
+        fn list(&self) -> &[RelPath] {
+            &self.listed
+        }
+    }
 }
