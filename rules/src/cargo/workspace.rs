@@ -625,4 +625,119 @@ pub(super) mod tests {
             &self.listed
         }
     }
+
+    const MEMBERS: &str = r##"
+//- Cargo.toml
+[workspace]
+members = ["services/*", "shared"]
+exclude = ["services/old"]
+[workspace.dependencies]
+shared = { path = "shared" }
+//- Cargo.lock
+version = 4
+//- .cargo/config.toml
+//- services/api/Cargo.toml
+[package]
+name = "the-api"
+version = "1.0.0"
+[lib]
+crate-type = ["cdylib"]
+[dependencies]
+shared.workspace = true
+[target.'cfg(unix)'.build-dependencies]
+tool = { path = "../../tool" }
+[dev-dependencies]
+fake = { path = "../../fake" }
+//- services/api/src/lib.rs
+//- services/api/nested/Cargo.toml
+[package]
+name = "nested"
+//- services/api/nested/src/lib.rs
+//- services/old/Cargo.toml
+not TOML
+//- services/web/Cargo.toml
+[package]
+name = "web"
+//- services/web/src/main.rs
+//- shared/Cargo.toml
+[package]
+name = "shared"
+//- shared/build.rs
+//- shared/src/lib.rs
+//- tool/Cargo.toml
+[package]
+name = "tool"
+//- fake/Cargo.toml
+[package]
+name = "fake"
+"##;
+
+    fn dirs<'a>(stand_ins: impl Iterator<Item = &'a StandIn>) -> Vec<String> {
+        stand_ins.map(|s| s.dir.as_ref().map_or(".".to_owned(), ToString::to_string)).collect()
+    }
+
+    #[test]
+    fn a_package_is_found_by_its_files_with_what_it_is_built_from_and_no_more() {
+        let project = Project::new(MEMBERS);
+        let package = project.find("services/api/src/lib.rs");
+        assert_eq!(package.target, Target::Cdylib { name: "the_api".to_owned() });
+        assert_eq!(dirs(package.crates().map(|c| &c.stand_in)), ["shared", "tool", "services/api"]);
+        assert_eq!(dirs(package.bystanders.iter()), [".", "fake", "services/web"]);
+        let files: Vec<_> = package.package.files.iter().map(RelPath::as_str).collect();
+        assert_eq!(files, ["services/api/Cargo.toml", "services/api/src/lib.rs"]);
+        assert!(package.runs_own_code() && !package.external);
+        assert_eq!(package.config, [RelPath::new(".cargo/config.toml").expect("a path")]);
+    }
+
+    #[test]
+    fn a_binary_is_a_command() {
+        let package = Project::new(MEMBERS).find("services/web");
+        assert_eq!(package.target, Target::Bin { name: "web".to_owned() });
+        assert!(package.path_deps.is_empty());
+    }
+
+    /// The codes of what is wrong, each with the text that is underlined, if any.
+    #[track_caller]
+    fn check(text: &str, source: &str, expected: &[(&str, &str)]) {
+        let project = Project::new(text);
+        let source = RelPath::normalize(source).expect("a path");
+        let problems = find(&project, source.as_ref()).expect_err("something is wrong with it");
+        let found: Vec<_> = problems
+            .iter()
+            .map(|p| {
+                let label = p.labels.first();
+                let text =
+                    |l: &crate::diagnostic::Label| project.texts[&RelPath::new(&l.file).expect("a path")].clone();
+                (p.code, label.map_or_else(String::new, |l| text(l)[l.span.clone()].to_owned()))
+            })
+            .collect();
+        let found: Vec<_> = found.iter().map(|(code, text)| (*code, text.as_str())).collect();
+        assert_eq!(found, expected, "{problems:#?}");
+    }
+
+    const LIBRARY: &str = "[package]\nname = \"a\"\n[lib]\ncrate-type = [\"cdylib\"]\n";
+
+    #[test]
+    fn every_problem_is_reported_with_its_place() {
+        check("//- readme.md\n", "src", &[("missing-file", "")]);
+        check("//- Cargo.toml\n[package\n", ".", &[("bad-cargo-manifest", "")]);
+        check("//- Cargo.toml\n[package]\nname = 1\n", ".", &[("bad-cargo-manifest", "1")]);
+        check("//- Cargo.toml\n[workspace]\n", ".", &[("bad-cargo-manifest", "")]);
+        check(&format!("//- Cargo.toml\n{LIBRARY}"), ".", &[("missing-lockfile", "")]);
+        check("//- Cargo.toml\n[package]\nname = \"a\"\n//- Cargo.lock\n", ".", &[("no-wasm-target", "")]);
+        let dependencies = "[dependencies]\nb = { path = \"../b\" }\nc = { path = \"c\" }\nd.workspace = true\n";
+        check(
+            &format!("//- Cargo.toml\n{LIBRARY}{dependencies}//- Cargo.lock\n"),
+            ".",
+            &[("path-outside-project", "\"../b\""), ("bad-cargo-manifest", "d"), ("missing-file", "\"c\"")],
+        );
+    }
+
+    #[test]
+    fn several_binaries_need_a_choice() {
+        let text = "//- Cargo.toml\n[package]\nname = \"a\"\n//- Cargo.lock\n//- src/bin/x.rs\n//- src/bin/y/main.rs\n";
+        check(text, ".", &[("no-wasm-target", "")]);
+        let chosen = text.replace("\"a\"", "\"a\"\ndefault-run = \"y\"");
+        assert_eq!(Project::new(&chosen).find(".").target, Target::Bin { name: "y".to_owned() });
+    }
 }
