@@ -203,9 +203,11 @@ impl Job<'_> {
     fn fetch(&self) -> Layer {
         let root = self.package.root.as_ref();
         let up = "../".repeat(root.map_or(0, |root| root.parts().count()));
+        let mut tree = self.tree(|_| false);
+        tree.extend(self.package.vendored.iter().map(|file| (file.clone(), Content::Project)));
         Layer {
             name: LayerName::Fetch,
-            tree: self.tree(|_| false),
+            tree,
             real: Vec::new(),
             uses: Vec::new(),
             argv: argv(FETCH, "fetch", [directory(root), up]),

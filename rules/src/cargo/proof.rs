@@ -195,6 +195,18 @@ fn packages_are_fetched_by_way_of_the_users_mirror_and_it_is_not_named() {
     assert_eq!(bench.compiled(&project, LayerName::Deps), ["end", "ext", "ext-macro", "mid"]);
 }
 
+#[test]
+fn packages_may_be_vendored_in_the_project() {
+    let config = "[source.crates-io]\nreplace-with = \"ours\"\n[source.ours]\ndirectory = \"third_party\"\n";
+    let external = EXTERNAL.replace("//- ", "//- third_party/");
+    let project = Project::new(&format!("{WORKSPACE}//- .cargo/config.toml\n{config}{external}"));
+    let mut bench = Bench::new();
+    bench.compiled(&project, LayerName::Fetch);
+    assert_eq!(bench.compiled(&project, LayerName::Deps), ["end", "ext", "ext-macro", "mid"]);
+    assert_eq!(bench.compiled(&project, LayerName::PathDeps), ["end", "mid"]);
+    assert_eq!(bench.compiled(&project, LayerName::Compile), ["end"]);
+}
+
 /// A place to run layers in, and what the last of each name left behind.
 struct Bench {
     toolchain: RustToolchain,

@@ -30,6 +30,8 @@ pub struct CargoPackage {
     pub lockfile: RelPath,
     /// `.cargo/config.toml` of the workspace and of the directories above it, from the outside in.
     pub config: Vec<RelPath>,
+    /// The files of directories that this configuration names as sources of external packages: those are of the project.
+    pub vendored: Vec<RelPath>,
     /// The path dependencies, direct and indirect, sorted by directory. Those only tests use are not among them.
     pub path_deps: Vec<PathCrate>,
     /// The other manifests cargo asks to see: a workspace without a package, members that are not built, what only
@@ -155,6 +157,7 @@ pub fn find(files: &dyn Files, source: Option<&RelPath>) -> Result<CargoPackage,
     };
 
     let listed = Listed::new(files);
+    let config = config_files(files, root.as_ref());
     let stand_in = |package: &Dir| stand_in(files, &walk.manifests[package], (*package == dir).then_some(&target));
     let path_crate = |dir: &Dir| PathCrate {
         stand_in: stand_in(dir),
@@ -165,7 +168,8 @@ pub fn find(files: &dyn Files, source: Option<&RelPath>) -> Result<CargoPackage,
     Ok(CargoPackage {
         package: path_crate(&dir),
         target: target.clone(),
-        config: config_files(files, root.as_ref()),
+        vendored: vendored(files, &config).map_err(|e| vec![e])?,
+        config,
         path_deps: walk.manifests.keys().filter(|d| **d != dir && compiled(d)).map(path_crate).collect(),
         bystanders: walk.manifests.keys().filter(|d| **d != dir && !compiled(d)).map(stand_in).collect(),
         root,
@@ -504,6 +508,34 @@ fn config_files(files: &dyn Files, root: Option<&RelPath>) -> Vec<RelPath> {
         .rev()
         .filter_map(|dir| names.iter().map(|name| under(dir.as_ref(), name)).find(|file| files.read(file).is_some()));
     found.collect()
+}
+
+/// The files of each directory that a configuration has as a `directory` or `local-registry` in one of its `[source.…]`s.
+fn vendored(files: &dyn Files, config: &[RelPath]) -> Result<Vec<RelPath>, Diagnostic> {
+    let mut found = Vec::new();
+    for file in config {
+        let text = files.read(file).unwrap_or_default();
+        let table = text.parse::<toml::Table>().map_err(|e| {
+            Diagnostic::error("bad-cargo-manifest", format!("`{file}` is not TOML: {}", e.message())).at(
+                file.as_str(),
+                e.span().unwrap_or(0..0),
+                "",
+            )
+        })?;
+        let sources = table.get("source").and_then(toml::Value::as_table);
+        let values = sources.into_iter().flat_map(|t| t.values());
+        let written = values.filter_map(|source| source.get("directory").or_else(|| source.get("local-registry")));
+        // Relative to the directory that `.cargo` is in. One that is not of the project is the fetching cargo's affair.
+        let base = file.parent().and_then(|dot_cargo| dot_cargo.parent());
+        let dirs = written.filter_map(toml::Value::as_str).filter_map(|text| {
+            let text = base.as_ref().map_or_else(|| text.to_owned(), |base| format!("{base}/{text}"));
+            RelPath::normalize(&text).ok().flatten()
+        });
+        for dir in dirs {
+            found.extend(files.list().iter().filter(|file| file.starts_with(&dir)).cloned());
+        }
+    }
+    Ok(found)
 }
 
 /// The crate of a package that becomes a component.
