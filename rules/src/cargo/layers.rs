@@ -257,13 +257,16 @@ impl Job<'_> {
 
     /// Whether a crate is compiled from its own sources in a layer.
     fn is_real(&self, layer: LayerName, c: &PathCrate) -> bool {
-        let is_package = c.stand_in.dir == self.package.package.stand_in.dir;
         match layer {
             LayerName::Fetch => false,
             LayerName::Deps => c.patched,
-            LayerName::PathDeps => c.patched || !is_package,
+            LayerName::PathDeps => c.patched || !self.is_package(c),
             LayerName::Compile => true,
         }
+    }
+
+    fn is_package(&self, c: &PathCrate) -> bool {
+        c.stand_in.dir == self.package.package.stand_in.dir
     }
 
     /// The workspace: some crates as they are, the rest of it as skeletons.
@@ -288,7 +291,13 @@ impl Job<'_> {
     }
 
     fn host_compiler(&self, layer: LayerName) -> HostCompiler {
-        if self.package.runs_own_code() {
+        let compiled = |c: &&PathCrate| match layer {
+            LayerName::Fetch => false,
+            LayerName::Deps => true,
+            LayerName::PathDeps => !(self.package.external && c.patched),
+            LayerName::Compile => self.is_package(c),
+        };
+        if self.package.crates().filter(compiled).any(|c| c.stand_in.shape.runs_on_host()) {
             HostCompiler::Needed
         } else if layer == LayerName::Deps {
             HostCompiler::Perhaps

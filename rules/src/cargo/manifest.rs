@@ -80,7 +80,7 @@ pub(super) struct Written {
 pub(super) struct Dependency {
     pub name: String,
     pub kind: Kind,
-    pub from: From,
+    pub origin: Origin,
 }
 
 /// What a dependency is needed for.
@@ -94,7 +94,7 @@ pub(super) enum Kind {
 
 /// Where a dependency comes from.
 #[derive(Debug, Clone)]
-pub(super) enum From {
+pub(super) enum Origin {
     /// `path = "…"`.
     Path(Written),
     /// `workspace = true`.
@@ -135,9 +135,9 @@ impl Manifest {
 fn paths(dependencies: &[Dependency]) -> Vec<Written> {
     dependencies
         .iter()
-        .filter_map(|d| match &d.from {
-            From::Path(path) => Some(path.clone()),
-            From::Workspace(_) => None,
+        .filter_map(|d| match &d.origin {
+            Origin::Path(path) => Some(path.clone()),
+            Origin::Workspace(_) => None,
         })
         .collect()
 }
@@ -220,14 +220,14 @@ impl Reader<'_> {
         let mut found = Vec::new();
         for (name, value) in table {
             let Some(entry) = value.get_ref().as_table() else { continue };
-            let from = if let Some(path) = self.text(entry, "path")? {
-                From::Path(path)
+            let origin = if let Some(path) = self.text(entry, "path")? {
+                Origin::Path(path)
             } else if self.flag(entry, "workspace")?.unwrap_or(false) {
-                From::Workspace(value.span())
+                Origin::Workspace(value.span())
             } else {
                 continue;
             };
-            found.push(Dependency { name: name.get_ref().to_string(), kind, from });
+            found.push(Dependency { name: name.get_ref().to_string(), kind, origin });
         }
         Ok(found)
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use globset::GlobBuilder;
 use run_engine::path::{RelPath, under};
 
-use super::manifest::{BuildScript, Dependency, From, Kind, Manifest, Package, Written};
+use super::manifest::{BuildScript, Dependency, Kind, Manifest, Origin, Package, Written};
 use crate::diagnostic::Diagnostic;
 
 /// The files of a project, as far as cargo is concerned.
@@ -118,11 +118,13 @@ impl CargoPackage {
     pub fn crates(&self) -> impl Iterator<Item = &PathCrate> {
         self.path_deps.iter().chain([&self.package])
     }
+}
 
-    /// Whether something of this project runs while it is built: a build script or a procedural macro.
+impl Shape {
+    /// Whether something in it runs on the machine that builds: a build script or a procedural macro.
     #[must_use]
-    pub fn runs_own_code(&self) -> bool {
-        self.crates().map(|c| &c.stand_in.shape).any(|s| s.build_script || s.lib.as_ref().is_some_and(|l| l.proc_macro))
+    pub fn runs_on_host(&self) -> bool {
+        self.build_script || self.lib.as_ref().is_some_and(|lib| lib.proc_macro)
     }
 }
 
@@ -310,10 +312,15 @@ impl<'a> Walk<'a> {
                 if let (Some((by, written)), true) = (asked, problem.labels.is_empty()) {
                     problem = problem.at(manifest_in(by.as_ref()).as_str(), written.span, "asked for here");
                 }
-                if !self.problems.contains(&problem) {
-                    self.problems.push(problem);
-                }
+                self.report(problem);
             }
+        }
+    }
+
+    /// Notes a problem, once: a manifest is walked over several times.
+    fn report(&mut self, problem: Diagnostic) {
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
         }
     }
 
@@ -340,7 +347,7 @@ impl<'a> Walk<'a> {
             }
         }
         members.retain(|(dir, _)| !excluded.iter().any(|e| lies_in(dir.as_ref(), e.as_ref())));
-        self.problems.extend(problems);
+        problems.into_iter().for_each(|problem| self.report(problem));
         members
     }
 
@@ -348,12 +355,14 @@ impl<'a> Walk<'a> {
     fn patch_paths(&mut self) -> Vec<(Dir, Written)> {
         let Some(manifest) = self.manifests.get(&self.root) else { return Vec::new() };
         let mut found = Vec::new();
+        let mut problems = Vec::new();
         for written in &manifest.patches {
             match resolve(&manifest.file, self.root.as_ref(), written) {
                 Ok(dir) => found.push((dir, written.clone())),
-                Err(problem) => self.problems.push(problem),
+                Err(problem) => problems.push(problem),
             }
         }
+        problems.into_iter().for_each(|problem| self.report(problem));
         found
     }
 
@@ -367,9 +376,9 @@ impl<'a> Walk<'a> {
         let mut found = Vec::new();
         let mut problems = Vec::new();
         for dependency in manifest.dependencies.iter().filter(|d| wanted(d)) {
-            let resolved = match &dependency.from {
-                From::Path(written) => resolve(&manifest.file, dir.as_ref(), written).map(|d| Some((d, written))),
-                From::Workspace(span) => self.inherited(&manifest.file, &dependency.name, span.clone()),
+            let resolved = match &dependency.origin {
+                Origin::Path(written) => resolve(&manifest.file, dir.as_ref(), written).map(|d| Some((d, written))),
+                Origin::Workspace(span) => self.inherited(&manifest.file, &dependency.name, span.clone()),
             };
             match resolved {
                 Ok(Some((dir, written))) => found.push((dir, written.clone())),
@@ -377,11 +386,7 @@ impl<'a> Walk<'a> {
                 Err(problem) => problems.push(problem),
             }
         }
-        for problem in problems {
-            if !self.problems.contains(&problem) {
-                self.problems.push(problem);
-            }
-        }
+        problems.into_iter().for_each(|problem| self.report(problem));
         found
     }
 
@@ -401,9 +406,9 @@ impl<'a> Walk<'a> {
                 ));
         };
         let here = manifest_in(self.root.as_ref());
-        match workspace.dependencies.iter().find(|d| d.name == name).map(|d| &d.from) {
-            Some(From::Path(written)) => resolve(&here, self.root.as_ref(), written).map(|dir| Some((dir, written))),
-            Some(From::Workspace(_)) | None => Ok(None),
+        match workspace.dependencies.iter().find(|d| d.name == name).map(|d| &d.origin) {
+            Some(Origin::Path(written)) => resolve(&here, self.root.as_ref(), written).map(|dir| Some((dir, written))),
+            Some(Origin::Workspace(_)) | None => Ok(None),
         }
     }
 
@@ -717,7 +722,9 @@ name = "fake"
         assert_eq!(dirs(package.bystanders.iter()), [".", "fake", "services/web"]);
         let files: Vec<_> = package.package.files.iter().map(RelPath::as_str).collect();
         assert_eq!(files, ["services/api/Cargo.toml", "services/api/src/lib.rs"]);
-        assert!(package.runs_own_code() && !package.external);
+        let shared = &package.path_deps[0].stand_in.shape;
+        assert!(shared.runs_on_host() && !package.package.stand_in.shape.runs_on_host());
+        assert!(!package.external);
         assert_eq!(package.config, [RelPath::new(".cargo/config.toml").expect("a path")]);
     }
 
