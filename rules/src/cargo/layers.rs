@@ -203,9 +203,17 @@ impl Job<'_> {
     fn fetch(&self) -> Layer {
         let root = self.package.root.as_ref();
         let up = "../".repeat(root.map_or(0, |root| root.parts().count()));
+<<<<<<< HEAD
         Layer {
             name: LayerName::Fetch,
             tree: self.tree(|_| false),
+=======
+        let mut tree = self.tree(|_| false);
+        tree.extend(self.package.vendored.iter().map(|file| (file.clone(), Content::Project)));
+        Layer {
+            name: LayerName::Fetch,
+            tree,
+>>>>>>> cargo
             real: Vec::new(),
             uses: Vec::new(),
             argv: argv(FETCH, "fetch", [directory(root), up]),
@@ -255,15 +263,29 @@ impl Job<'_> {
 
     /// Whether a crate is compiled from its own sources in a layer.
     fn is_real(&self, layer: LayerName, c: &PathCrate) -> bool {
+<<<<<<< HEAD
         let is_package = c.stand_in.dir == self.package.package.stand_in.dir;
         match layer {
             LayerName::Fetch => false,
             LayerName::Deps => c.patched,
             LayerName::PathDeps => c.patched || !is_package,
+=======
+        match layer {
+            LayerName::Fetch => false,
+            LayerName::Deps => c.patched,
+            LayerName::PathDeps => c.patched || !self.is_package(c),
+>>>>>>> cargo
             LayerName::Compile => true,
         }
     }
 
+<<<<<<< HEAD
+=======
+    fn is_package(&self, c: &PathCrate) -> bool {
+        c.stand_in.dir == self.package.package.stand_in.dir
+    }
+
+>>>>>>> cargo
     /// The workspace: some crates as they are, the rest of it as skeletons.
     fn tree(&self, real: impl Fn(&PathCrate) -> bool) -> BTreeMap<RelPath, Content> {
         let inherited = self.package.crates().any(&real);
@@ -286,7 +308,17 @@ impl Job<'_> {
     }
 
     fn host_compiler(&self, layer: LayerName) -> HostCompiler {
+<<<<<<< HEAD
         if self.package.runs_own_code() {
+=======
+        let compiled = |c: &&PathCrate| match layer {
+            LayerName::Fetch => false,
+            LayerName::Deps => true,
+            LayerName::PathDeps => !(self.package.external && c.patched),
+            LayerName::Compile => self.is_package(c),
+        };
+        if self.package.crates().filter(compiled).any(|c| c.stand_in.shape.runs_on_host()) {
+>>>>>>> cargo
             HostCompiler::Needed
         } else if layer == LayerName::Deps {
             HostCompiler::Perhaps
@@ -363,3 +395,110 @@ fn environment(more: impl IntoIterator<Item = (&'static str, &'static str)>) -> 
 fn path(text: &str) -> RelPath {
     RelPath::new(text).expect("a constant that is a path")
 }
+<<<<<<< HEAD
+=======
+
+#[cfg(test)]
+mod tests {
+    use super::super::workspace::tests::Project;
+    use super::*;
+
+    const WORKSPACE: &str = r##"
+//- rust/Cargo.toml
+# A comment.
+[workspace]
+members = ["*"]
+[workspace.package]
+edition = "2024"
+description = "all of it"
+//- rust/Cargo.lock
+version = 4
+[[package]]
+name = "ext"
+source = "registry+https://github.com/rust-lang/crates.io-index"
+//- rust/end/Cargo.toml
+[package]
+name = "end"
+version = "1.0.0"
+edition.workspace = true
+description.workspace = true
+[lib]
+crate-type = ["cdylib"]
+[dependencies]
+ext = "1"
+mid = { path = "../mid" }
+[lints.rust]
+unsafe_code = "deny"
+//- rust/end/src/lib.rs
+//- rust/mid/Cargo.toml
+[package]
+name = "mid"
+version = "1.0.0"
+[features]
+extra = []
+//- rust/mid/src/lib.rs
+//- rust/mid/tests/all.rs
+//- rust/other/Cargo.toml
+[package]
+name = "other"
+version = "1.0.0"
+description = "someone else's"
+[[bin]]
+name = "other"
+path = "elsewhere.rs"
+//- rust/other/elsewhere.rs
+fn main() {}
+"##;
+
+    fn planned(project: &Project) -> Vec<Layer> {
+        plan(&project.find("rust/end"), Profile::Release, WasmTarget::Wasip2, &[], &[])
+    }
+
+    /// The layers that see an edit: by what is in their trees, the project's own files included.
+    #[track_caller]
+    fn check_edit(path: &str, from: &str, to: &str, expected: &[LayerName]) {
+        let mut project = Project::new(WORKSPACE);
+        let before = planned(&project);
+        project.edit(path, from, to);
+        let edited = path;
+        let after = planned(&project);
+        let sees = |layer: &Layer| layer.tree.get(&super::path(edited)) == Some(&Content::Project);
+        let changed = before.iter().zip(&after).filter(|(old, new)| old != new || sees(new));
+        assert_eq!(changed.map(|(_, new)| new.name).collect::<Vec<_>>(), expected, "{path}");
+    }
+
+    #[test]
+    fn each_layer_sees_what_it_compiles_and_nothing_else() {
+        use LayerName::{Compile, Deps, Fetch, PathDeps};
+        check_edit("rust/end/src/lib.rs", "", "pub fn f() {}", &[Compile]);
+        check_edit("rust/mid/src/lib.rs", "", "pub fn f() {}", &[PathDeps, Compile]);
+        check_edit("rust/end/Cargo.toml", "deny", "warn", &[Compile]);
+        check_edit("rust/Cargo.toml", "# A comment.", "# Another.", &[]);
+        check_edit("rust/Cargo.toml", "all of it", "a part", &[PathDeps, Compile]);
+        check_edit("rust/end/Cargo.toml", "ext = \"1\"", "ext = \"1.1\"", &[Fetch, Deps, PathDeps, Compile]);
+        check_edit("rust/Cargo.lock", "version = 4", "version = 3", &[Fetch, Deps, PathDeps, Compile]);
+        check_edit("rust/other/elsewhere.rs", "{}", "{ panic!() }", &[]);
+        check_edit("rust/other/Cargo.toml", "someone else's", "no one's", &[]);
+        check_edit("rust/other/Cargo.toml", "1.0.0", "1.0.1", &[Fetch, Deps, PathDeps, Compile]);
+    }
+
+    #[test]
+    fn without_dependencies_there_is_one_layer() {
+        let project = Project::new("//- Cargo.toml\n[package]\nname = \"a\"\n//- Cargo.lock\n//- src/main.rs\n");
+        let layers =
+            plan(&project.find("."), Profile::Debug, WasmTarget::Wasip1, &["f".to_owned(), "g".to_owned()], &[]);
+        let [compile] = &layers[..] else { panic!("{layers:#?}") };
+        assert_eq!(compile.host_compiler, HostCompiler::Unneeded);
+        let words = ["", "", "wasm32-wasip1", "dev", "--bin=a", "f,g", "wasm32-wasip1/debug/a.wasm"];
+        assert_eq!(compile.argv[4..], words);
+    }
+
+    #[test]
+    fn a_package_id_is_a_url() {
+        let text = "//- Cargo.toml\n[workspace]\n//- a b/ü/Cargo.toml\n[package]\nname = \"a\"\nworkspace = \"../..\"\n\
+                    //- a b/ü/src/main.rs\n//- Cargo.lock\n";
+        let package = Project::new(text).find("a b/ü");
+        assert_eq!(package_id(&package.package.stand_in), "/a%20b/%C3%BC#a");
+    }
+}
+>>>>>>> cargo

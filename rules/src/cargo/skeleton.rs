@@ -159,3 +159,93 @@ fn insert_table(made: &mut Table, key: &str, table: Table) {
         made.insert(key.to_owned(), Value::Table(table));
     }
 }
+<<<<<<< HEAD
+=======
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skeleton_keeps_what_resolution_needs() {
+        let manifest = r#"
+[package]
+name = "a"
+version.workspace = true
+description = "words"
+keywords = ["words"]
+links = "z"
+default-run = "x"
+
+[lib]
+path = "lib/here.rs"
+crate-type = ["cdylib", "rlib"]
+test = false
+
+[[bin]]
+name = "x"
+
+[features]
+json = ["dep:json"]
+
+[dependencies]
+json = { version = "1", optional = true }
+
+[target.'cfg(unix)'.dependencies]
+c = "1"
+
+[lints]
+workspace = true
+
+[workspace]
+members = ["b"]
+[workspace.package]
+version = "1.0.0"
+authors = ["someone"]
+[workspace.lints.rust]
+unsafe_code = "deny"
+"#;
+        let lib = Lib { crate_types: vec!["cdylib".to_owned(), "rlib".to_owned()], ..Lib::default() };
+        let shape = Shape { lib: Some(lib), bin: None, build_script: true };
+        let package = StandIn { name: "a".to_owned(), dir: None, manifest: manifest.to_owned(), shape };
+        let made = skeleton(&package, Keep::Resolution);
+        assert_eq!(made.files, [(LIB, ""), (BUILD, "fn main() {}\n")]);
+        let expected = r#"[dependencies.json]
+optional = true
+version = "1"
+
+[features]
+json = ["dep:json"]
+
+[lib]
+crate-type = ["cdylib", "rlib"]
+path = "src/lib.rs"
+
+[package]
+autobenches = false
+autobins = false
+autoexamples = false
+autolib = false
+autotests = false
+build = "build.rs"
+description = "Stands in for the package of this name while others are compiled."
+links = "z"
+name = "a"
+
+[package.version]
+workspace = true
+
+[target."cfg(unix)".dependencies]
+c = "1"
+
+[workspace]
+members = ["b"]
+
+[workspace.package]
+version = "1.0.0"
+"#;
+        assert_eq!(made.manifest, expected);
+        assert!(skeleton(&package, Keep::Inheritance).manifest.contains("unsafe_code"));
+    }
+}
+>>>>>>> cargo

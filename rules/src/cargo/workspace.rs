@@ -5,7 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use globset::GlobBuilder;
 use run_engine::path::{RelPath, under};
 
+<<<<<<< HEAD
 use super::manifest::{BuildScript, Dependency, From, Kind, Manifest, Package, Written};
+=======
+use super::manifest::{BuildScript, Dependency, Kind, Manifest, Origin, Package, Written};
+>>>>>>> cargo
 use crate::diagnostic::Diagnostic;
 
 /// The files of a project, as far as cargo is concerned.
@@ -30,6 +34,11 @@ pub struct CargoPackage {
     pub lockfile: RelPath,
     /// `.cargo/config.toml` of the workspace and of the directories above it, from the outside in.
     pub config: Vec<RelPath>,
+<<<<<<< HEAD
+=======
+    /// The files of directories that this configuration names as sources of external packages: those are of the project.
+    pub vendored: Vec<RelPath>,
+>>>>>>> cargo
     /// The path dependencies, direct and indirect, sorted by directory. Those only tests use are not among them.
     pub path_deps: Vec<PathCrate>,
     /// The other manifests cargo asks to see: a workspace without a package, members that are not built, what only
@@ -116,11 +125,21 @@ impl CargoPackage {
     pub fn crates(&self) -> impl Iterator<Item = &PathCrate> {
         self.path_deps.iter().chain([&self.package])
     }
+<<<<<<< HEAD
 
     /// Whether something of this project runs while it is built: a build script or a procedural macro.
     #[must_use]
     pub fn runs_own_code(&self) -> bool {
         self.crates().map(|c| &c.stand_in.shape).any(|s| s.build_script || s.lib.as_ref().is_some_and(|l| l.proc_macro))
+=======
+}
+
+impl Shape {
+    /// Whether something in it runs on the machine that builds: a build script or a procedural macro.
+    #[must_use]
+    pub fn runs_on_host(&self) -> bool {
+        self.build_script || self.lib.as_ref().is_some_and(|lib| lib.proc_macro)
+>>>>>>> cargo
     }
 }
 
@@ -155,6 +174,10 @@ pub fn find(files: &dyn Files, source: Option<&RelPath>) -> Result<CargoPackage,
     };
 
     let listed = Listed::new(files);
+<<<<<<< HEAD
+=======
+    let config = config_files(files, root.as_ref());
+>>>>>>> cargo
     let stand_in = |package: &Dir| stand_in(files, &walk.manifests[package], (*package == dir).then_some(&target));
     let path_crate = |dir: &Dir| PathCrate {
         stand_in: stand_in(dir),
@@ -165,7 +188,12 @@ pub fn find(files: &dyn Files, source: Option<&RelPath>) -> Result<CargoPackage,
     Ok(CargoPackage {
         package: path_crate(&dir),
         target: target.clone(),
+<<<<<<< HEAD
         config: config_files(files, root.as_ref()),
+=======
+        vendored: vendored(files, &config).map_err(|e| vec![e])?,
+        config,
+>>>>>>> cargo
         path_deps: walk.manifests.keys().filter(|d| **d != dir && compiled(d)).map(path_crate).collect(),
         bystanders: walk.manifests.keys().filter(|d| **d != dir && !compiled(d)).map(stand_in).collect(),
         root,
@@ -306,13 +334,27 @@ impl<'a> Walk<'a> {
                 if let (Some((by, written)), true) = (asked, problem.labels.is_empty()) {
                     problem = problem.at(manifest_in(by.as_ref()).as_str(), written.span, "asked for here");
                 }
+<<<<<<< HEAD
                 if !self.problems.contains(&problem) {
                     self.problems.push(problem);
                 }
+=======
+                self.report(problem);
+>>>>>>> cargo
             }
         }
     }
 
+<<<<<<< HEAD
+=======
+    /// Notes a problem, once: a manifest is walked over several times.
+    fn report(&mut self, problem: Diagnostic) {
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+>>>>>>> cargo
     /// The workspace's members: patterns are matched against the manifests of the project.
     fn members(&mut self) -> Vec<(Dir, Written)> {
         let Some(manifest) = self.manifests.get(&self.root) else { return Vec::new() };
@@ -336,7 +378,11 @@ impl<'a> Walk<'a> {
             }
         }
         members.retain(|(dir, _)| !excluded.iter().any(|e| lies_in(dir.as_ref(), e.as_ref())));
+<<<<<<< HEAD
         self.problems.extend(problems);
+=======
+        problems.into_iter().for_each(|problem| self.report(problem));
+>>>>>>> cargo
         members
     }
 
@@ -344,12 +390,23 @@ impl<'a> Walk<'a> {
     fn patch_paths(&mut self) -> Vec<(Dir, Written)> {
         let Some(manifest) = self.manifests.get(&self.root) else { return Vec::new() };
         let mut found = Vec::new();
+<<<<<<< HEAD
         for written in &manifest.patches {
             match resolve(&manifest.file, self.root.as_ref(), written) {
                 Ok(dir) => found.push((dir, written.clone())),
                 Err(problem) => self.problems.push(problem),
             }
         }
+=======
+        let mut problems = Vec::new();
+        for written in &manifest.patches {
+            match resolve(&manifest.file, self.root.as_ref(), written) {
+                Ok(dir) => found.push((dir, written.clone())),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        problems.into_iter().for_each(|problem| self.report(problem));
+>>>>>>> cargo
         found
     }
 
@@ -363,9 +420,15 @@ impl<'a> Walk<'a> {
         let mut found = Vec::new();
         let mut problems = Vec::new();
         for dependency in manifest.dependencies.iter().filter(|d| wanted(d)) {
+<<<<<<< HEAD
             let resolved = match &dependency.from {
                 From::Path(written) => resolve(&manifest.file, dir.as_ref(), written).map(|d| Some((d, written))),
                 From::Workspace(span) => self.inherited(&manifest.file, &dependency.name, span.clone()),
+=======
+            let resolved = match &dependency.origin {
+                Origin::Path(written) => resolve(&manifest.file, dir.as_ref(), written).map(|d| Some((d, written))),
+                Origin::Workspace(span) => self.inherited(&manifest.file, &dependency.name, span.clone()),
+>>>>>>> cargo
             };
             match resolved {
                 Ok(Some((dir, written))) => found.push((dir, written.clone())),
@@ -373,11 +436,15 @@ impl<'a> Walk<'a> {
                 Err(problem) => problems.push(problem),
             }
         }
+<<<<<<< HEAD
         for problem in problems {
             if !self.problems.contains(&problem) {
                 self.problems.push(problem);
             }
         }
+=======
+        problems.into_iter().for_each(|problem| self.report(problem));
+>>>>>>> cargo
         found
     }
 
@@ -397,9 +464,15 @@ impl<'a> Walk<'a> {
                 ));
         };
         let here = manifest_in(self.root.as_ref());
+<<<<<<< HEAD
         match workspace.dependencies.iter().find(|d| d.name == name).map(|d| &d.from) {
             Some(From::Path(written)) => resolve(&here, self.root.as_ref(), written).map(|dir| Some((dir, written))),
             Some(From::Workspace(_)) | None => Ok(None),
+=======
+        match workspace.dependencies.iter().find(|d| d.name == name).map(|d| &d.origin) {
+            Some(Origin::Path(written)) => resolve(&here, self.root.as_ref(), written).map(|dir| Some((dir, written))),
+            Some(Origin::Workspace(_)) | None => Ok(None),
+>>>>>>> cargo
         }
     }
 
@@ -506,6 +579,37 @@ fn config_files(files: &dyn Files, root: Option<&RelPath>) -> Vec<RelPath> {
     found.collect()
 }
 
+<<<<<<< HEAD
+=======
+/// The files of each directory that a configuration has as a `directory` or `local-registry` in one of its `[source.…]`s.
+fn vendored(files: &dyn Files, config: &[RelPath]) -> Result<Vec<RelPath>, Diagnostic> {
+    let mut found = Vec::new();
+    for file in config {
+        let text = files.read(file).unwrap_or_default();
+        let table = text.parse::<toml::Table>().map_err(|e| {
+            Diagnostic::error("bad-cargo-manifest", format!("`{file}` is not TOML: {}", e.message())).at(
+                file.as_str(),
+                e.span().unwrap_or(0..0),
+                "",
+            )
+        })?;
+        let sources = table.get("source").and_then(toml::Value::as_table);
+        let values = sources.into_iter().flat_map(|t| t.values());
+        let written = values.filter_map(|source| source.get("directory").or_else(|| source.get("local-registry")));
+        // Relative to the directory that `.cargo` is in. One that is not of the project is the fetching cargo's affair.
+        let base = file.parent().and_then(|dot_cargo| dot_cargo.parent());
+        let dirs = written.filter_map(toml::Value::as_str).filter_map(|text| {
+            let text = base.as_ref().map_or_else(|| text.to_owned(), |base| format!("{base}/{text}"));
+            RelPath::normalize(&text).ok().flatten()
+        });
+        for dir in dirs {
+            found.extend(files.list().iter().filter(|file| file.starts_with(&dir)).cloned());
+        }
+    }
+    Ok(found)
+}
+
+>>>>>>> cargo
 /// The crate of a package that becomes a component.
 fn target(files: &dyn Files, manifest: &Manifest) -> Result<Target, Diagnostic> {
     let package = manifest.package.as_ref().expect("a package was asked for, and found");
@@ -625,4 +729,124 @@ pub(super) mod tests {
             &self.listed
         }
     }
+<<<<<<< HEAD
+=======
+
+    const MEMBERS: &str = r##"
+//- Cargo.toml
+[workspace]
+members = ["services/*", "shared"]
+exclude = ["services/old"]
+[workspace.dependencies]
+shared = { path = "shared" }
+//- Cargo.lock
+version = 4
+//- .cargo/config.toml
+//- services/api/Cargo.toml
+[package]
+name = "the-api"
+version = "1.0.0"
+[lib]
+crate-type = ["cdylib"]
+[dependencies]
+shared.workspace = true
+[target.'cfg(unix)'.build-dependencies]
+tool = { path = "../../tool" }
+[dev-dependencies]
+fake = { path = "../../fake" }
+//- services/api/src/lib.rs
+//- services/api/nested/Cargo.toml
+[package]
+name = "nested"
+//- services/api/nested/src/lib.rs
+//- services/old/Cargo.toml
+not TOML
+//- services/web/Cargo.toml
+[package]
+name = "web"
+//- services/web/src/main.rs
+//- shared/Cargo.toml
+[package]
+name = "shared"
+//- shared/build.rs
+//- shared/src/lib.rs
+//- tool/Cargo.toml
+[package]
+name = "tool"
+//- fake/Cargo.toml
+[package]
+name = "fake"
+"##;
+
+    fn dirs<'a>(stand_ins: impl Iterator<Item = &'a StandIn>) -> Vec<String> {
+        stand_ins.map(|s| s.dir.as_ref().map_or(".".to_owned(), ToString::to_string)).collect()
+    }
+
+    #[test]
+    fn a_package_is_found_by_its_files_with_what_it_is_built_from_and_no_more() {
+        let project = Project::new(MEMBERS);
+        let package = project.find("services/api/src/lib.rs");
+        assert_eq!(package.target, Target::Cdylib { name: "the_api".to_owned() });
+        assert_eq!(dirs(package.crates().map(|c| &c.stand_in)), ["shared", "tool", "services/api"]);
+        assert_eq!(dirs(package.bystanders.iter()), [".", "fake", "services/web"]);
+        let files: Vec<_> = package.package.files.iter().map(RelPath::as_str).collect();
+        assert_eq!(files, ["services/api/Cargo.toml", "services/api/src/lib.rs"]);
+        let shared = &package.path_deps[0].stand_in.shape;
+        assert!(shared.runs_on_host() && !package.package.stand_in.shape.runs_on_host());
+        assert!(!package.external);
+        assert_eq!(package.config, [RelPath::new(".cargo/config.toml").expect("a path")]);
+    }
+
+    #[test]
+    fn a_binary_is_a_command() {
+        let package = Project::new(MEMBERS).find("services/web");
+        assert_eq!(package.target, Target::Bin { name: "web".to_owned() });
+        assert!(package.path_deps.is_empty());
+    }
+
+    /// The codes of what is wrong, each with the text that is underlined, if any.
+    #[track_caller]
+    fn check(text: &str, source: &str, expected: &[(&str, &str)]) {
+        let project = Project::new(text);
+        let source = RelPath::normalize(source).expect("a path");
+        let problems = find(&project, source.as_ref()).expect_err("something is wrong with it");
+        let found: Vec<_> = problems
+            .iter()
+            .map(|p| {
+                let label = p.labels.first();
+                let text =
+                    |l: &crate::diagnostic::Label| project.texts[&RelPath::new(&l.file).expect("a path")].clone();
+                (p.code, label.map_or_else(String::new, |l| text(l)[l.span.clone()].to_owned()))
+            })
+            .collect();
+        let found: Vec<_> = found.iter().map(|(code, text)| (*code, text.as_str())).collect();
+        assert_eq!(found, expected, "{problems:#?}");
+    }
+
+    const LIBRARY: &str = "[package]\nname = \"a\"\n[lib]\ncrate-type = [\"cdylib\"]\n";
+
+    #[test]
+    fn every_problem_is_reported_with_its_place() {
+        check("//- readme.md\n", "src", &[("missing-file", "")]);
+        check("//- Cargo.toml\n[package\n", ".", &[("bad-cargo-manifest", "")]);
+        check("//- Cargo.toml\n[package]\nname = 1\n", ".", &[("bad-cargo-manifest", "1")]);
+        check("//- Cargo.toml\n[workspace]\n", ".", &[("bad-cargo-manifest", "")]);
+        check(&format!("//- Cargo.toml\n{LIBRARY}"), ".", &[("missing-lockfile", "")]);
+        check("//- Cargo.toml\n[package]\nname = \"a\"\n//- Cargo.lock\n", ".", &[("no-wasm-target", "")]);
+        let dependencies = "[dependencies]\nb = { path = \"../b\" }\nc = { path = \"c\" }\nd.workspace = true\n";
+        check(
+            &format!("//- Cargo.toml\n{LIBRARY}{dependencies}//- Cargo.lock\n"),
+            ".",
+            &[("path-outside-project", "\"../b\""), ("bad-cargo-manifest", "d"), ("missing-file", "\"c\"")],
+        );
+    }
+
+    #[test]
+    fn several_binaries_need_a_choice() {
+        let text = "//- Cargo.toml\n[package]\nname = \"a\"\n//- Cargo.lock\n//- src/bin/x.rs\n//- src/bin/y/main.rs\n";
+        check(text, ".", &[("no-wasm-target", "")]);
+        let chosen = text.replace("\"a\"", "\"a\"\ndefault-run = \"y\"");
+        assert_eq!(Project::new(&chosen).find(".").target, Target::Bin { name: "y".to_owned() });
+    }
+>>>>>>> cargo
 }
