@@ -198,7 +198,9 @@ fn both_sides_of_a_diamond_see_one_counter() {
         //- foot:\n{wit} world w {{ export count; }}"
     );
     let side = |function: &str| {
-        format!(r#"(module (import "demo:d/count" "next" (func $n (result i32))) (func (export "{function}") (result i32) call $n))"#)
+        format!(
+            r#"(module (import "demo:d/count" "next" (func $n (result i32))) (func (export "{function}") (result i32) call $n))"#
+        )
     };
     let foot = r#"(module (global $n (mut i32) (i32.const 0))
         (func (export "demo:d/count#next") (result i32)
