@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::resources::Resource;
 use super::{Argument, Offer, Part, export_names};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::step::compare::split_version;
@@ -55,16 +56,14 @@ pub(super) fn unsatisfied(
 pub(super) fn split(
     part: &Part<'_>,
     argument: &Argument,
-    resource: (&str, &str),
+    resource: &Resource,
     ours: Option<&str>,
     theirs: Option<&str>,
 ) -> Diagnostic {
-    let (interface, resource) = resource;
+    let Resource { interface, name } = resource;
     let from = |source: Option<&str>| source.map_or("the host".to_owned(), |name| format!("`{name}`"));
-    let message = format!(
-        "resource `{resource}` of `{interface}` reaches `{}` from two places, as two different types",
-        part.name
-    );
+    let message =
+        format!("resource `{name}` of `{interface}` reaches `{}` from two places, as two different types", part.name);
     Diagnostic::error("split-resource", message)
         .note(format!("`{}` takes `{interface}` from {}", part.name, from(ours)))
         .note(format!(
@@ -85,17 +84,13 @@ pub(super) fn split(
         })
 }
 
-pub(super) fn hidden(root: &Part<'_>, function: &ExternName, resource: (&str, &str), provider: &str) -> Diagnostic {
-    let (interface, resource) = resource;
+pub(super) fn hidden(root: &Part<'_>, function: &ExternName, resource: &Resource, provider: &str) -> Diagnostic {
+    let Resource { interface, name } = resource;
     let message =
         format!("`{}` exports the function `{function}`, whose type names a resource that stays inside", root.name);
     Diagnostic::error("hidden-resource", message)
-        .note(format!(
-            "resource `{resource}` of `{interface}` comes from `{provider}`, and nothing exports it from here"
-        ))
-        .help(format!(
-            "export an interface that uses `{resource}` and holds `{function}`, instead of the function alone"
-        ))
+        .note(format!("resource `{name}` of `{interface}` comes from `{provider}`, and nothing exports it from here"))
+        .help(format!("export an interface that uses `{name}` and holds `{function}`, instead of the function alone"))
 }
 
 pub(super) fn listed(names: &[ExternName]) -> String {

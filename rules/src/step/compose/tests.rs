@@ -166,6 +166,20 @@ fn a_function_may_pass_a_dependencys_resource() {
     check(crate::wiring::tests::CLOSER, " -> run");
 }
 
+#[test]
+fn plain_types_need_no_provider_at_run_time() {
+    let types = "interface types { resource conn { constructor(); } record point { x: s32 } } interface plain { record size { w: s32 } }";
+    let text = format!(
+        "//- app: base\n package demo:c; {types} world w {{ use types.{{point}}; use plain.{{size}}; export run: func(p: point) -> list<size>; }}
+        //- base:\n package demo:c; {types} world w {{ export types; }}"
+    );
+    check(&text, "demo:c/plain -> run");
+    let engine = wasmtime::Engine::default();
+    let component = wasmtime::component::Component::new(&engine, composed(&text).unwrap()).unwrap();
+    let linker = wasmtime::component::Linker::new(&engine);
+    linker.instantiate(&mut wasmtime::Store::new(&engine, ()), &component).unwrap();
+}
+
 /// Builds a part from its WIT and core text, and says how it is wired.
 fn real(text: &str, cores: &[(&str, &str)]) -> Vec<u8> {
     let worlds = files(text);
