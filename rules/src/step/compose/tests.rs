@@ -263,3 +263,18 @@ fn a_component_that_is_never_called_is_left_out() {
     assert_eq!(run(&composed), 7);
     assert!(Interface::of(&composed).unwrap().imports.is_empty());
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn damaged_components_never_panic(at in 0..100_000_usize, byte in proptest::prelude::any::<u8>()) {
+        let text = "//- app: base\npackage demo:c; interface types { resource conn { constructor(); get: func() -> list<string>; } record point { x: s32 } } world w { import types; export run: func(); }
+            //- base:\npackage demo:c; interface types { resource conn { constructor(); get: func() -> list<string>; } record point { x: s32 } } world w { export types; }";
+        let mut components = components(text);
+        let app = components.get_mut("app").unwrap();
+        let at = at % app.len();
+        app[at] = byte;
+        let _ = compose(&wired(text).unwrap(), &components);
+    }
+}
