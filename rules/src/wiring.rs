@@ -6,13 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wit_parser::{Handle, InterfaceId, Type, TypeDefKind, TypeOwner, WorldItem, WorldKey};
+use wit_parser::{Type, TypeDefKind, TypeOwner, WorldItem, WorldKey};
 
-use crate::diagnostic::{Diagnostic, suggest};
-use crate::step::compare::{same_interface, split_version};
+use crate::diagnostic::Diagnostic;
+use crate::step::compare::same_interface;
 use crate::step::interface::ExternName;
 use crate::step::validate::{differences, find, with_differences};
 use crate::step::wit::World;
+use messages::{ambiguous, hidden, listed, split, unsatisfied};
+
+mod messages;
+mod resources;
 
 /// A component as wiring sees it.
 #[derive(Debug, Clone)]
@@ -75,7 +79,7 @@ pub struct Problem {
 ///
 /// # Errors
 ///
-/// Every `unsatisfied-import`, `ambiguous-import`, `incompatible-interface`, `split-resource` and `cyclic-wiring`.
+/// Every `unsatisfied-import`, `ambiguous-import`, `incompatible-interface`, `split-resource`, `hidden-resource` and `cyclic-wiring`.
 pub fn wire(root: &Part<'_>, with: &[Part<'_>]) -> Result<Wiring, Vec<Problem>> {
     let parts: BTreeMap<&str, &Part<'_>> = with.iter().chain([root]).map(|part| (part.name, part)).collect();
     let mut links = Links { parts, of: BTreeMap::new(), host: BTreeSet::new(), problems: Vec::new() };
@@ -173,20 +177,15 @@ impl<'a> Links<'a> {
         let provider = self.parts[argument.instance.as_str()];
         let (_, item) =
             imports(part.world).find(|(key, _)| ExternName::of(&part.world.resolve, key) == argument.import)?;
-        for used in interfaces_used(part.world, item) {
-            let Some(resource) = resource_of(part.world, used) else { continue };
-            let Some(interface) = part.world.resolve.id_of(used) else { continue };
-            let ours = self.source(part.name, &interface);
-            let theirs = if exports(provider, &interface) {
+        resources::foreign(part.world, item).into_iter().find_map(|resource| {
+            let ours = self.source(part.name, &resource.interface);
+            let theirs = if exports(provider, &resource.interface) {
                 Some(provider.name)
             } else {
-                self.source(provider.name, &interface)
+                self.source(provider.name, &resource.interface)
             };
-            if ours != theirs {
-                return Some(split(part, argument, (&interface, &resource), ours, theirs));
-            }
-        }
-        None
+            (ours != theirs).then(|| split(part, argument, &resource, ours, theirs))
+        })
     }
 
     /// A function of the root may not name a resource that stays inside: nobody outside could say what it is.
@@ -196,13 +195,9 @@ impl<'a> Links<'a> {
         let world = root.world;
         for (key, item) in &world.resolve.worlds[world.id].exports {
             let WorldItem::Function(_) = item else { continue };
-            for used in interfaces_used(world, item) {
-                let (Some(resource), Some(interface)) = (resource_of(world, used), world.resolve.id_of(used)) else {
-                    continue;
-                };
-                if let Some(provider) = self.source(root.name, &interface) {
-                    let diagnostic =
-                        hidden(root, &ExternName::of(&world.resolve, key), (&interface, &resource), provider);
+            for resource in resources::foreign(world, item) {
+                if let Some(provider) = self.source(root.name, &resource.interface) {
+                    let diagnostic = hidden(root, &ExternName::of(&world.resolve, key), &resource, provider);
                     self.problem(root, diagnostic);
                 }
             }
@@ -313,132 +308,21 @@ impl<'a> Offer<'a> {
     }
 }
 
-fn ambiguous(part: &Part<'_>, import: &ExternName, offers: &[Offer<'_>]) -> Diagnostic {
-    let names: Vec<String> = offers.iter().map(|offer| format!("`{}`", offer.part.name)).collect();
-    let message = format!("`{}` imports `{import}`, which {} of its dependencies export", part.name, offers.len());
-    Diagnostic::error("ambiguous-import", message)
-        .note(format!("they are {}", names.join(", ")))
-        .help("depend on one of them only, or say which is meant in a `.wac` script")
-}
-
-fn unsatisfied(
-    part: &Part<'_>,
-    import: &ExternName,
-    providers: &[&Part<'_>],
-    all: &BTreeMap<&str, &Part<'_>>,
-) -> Diagnostic {
-    let message = format!("nothing that `{}` depends on exports `{import}`, which it imports", part.name);
-    let mut diagnostic = Diagnostic::error("unsatisfied-import", message);
-    for provider in providers {
-        diagnostic = diagnostic.note(format!("`{}` exports {}", provider.name, listed(&export_names(provider))));
-    }
-    let offered: Vec<(&str, ExternName)> = providers
-        .iter()
-        .flat_map(|provider| export_names(provider).into_iter().map(|name| (provider.name, name)))
-        .collect();
-    let (base, version) = split_version(import.as_str());
-    if let Some((provider, other)) = offered.iter().find(|(_, name)| name.base() == base) {
-        let written = |version: Option<semver::Version>| {
-            version.map_or("no version".to_owned(), |version| format!("version {version}"))
-        };
-        let (ours, theirs) = (written(version), written(split_version(other.as_str()).1));
-        return diagnostic
-            .note(format!(
-                "`{}` wants {ours}, `{provider}` has {theirs}, and these can't stand in for each other",
-                part.name
-            ))
-            .help("bring both to one version");
-    }
-    if let Some(other) = all.values().find(|other| other.name != part.name && Offer::of(other, import).is_some()) {
-        return diagnostic.help(format!("`{}` exports it: add it to the `depends` of `{}`", other.name, part.name));
-    }
-    if let Some(close) = suggest(import.as_str(), offered.iter().map(|(_, name)| name.as_str())) {
-        return diagnostic.help(format!("did you mean `{close}`?"));
-    }
-    diagnostic.help(format!("add a target that exports `{import}` to the `depends` of `{}`", part.name))
-}
-
-fn split(
-    part: &Part<'_>,
-    argument: &Argument,
-    resource: (&str, &str),
-    ours: Option<&str>,
-    theirs: Option<&str>,
-) -> Diagnostic {
-    let (interface, resource) = resource;
-    let from = |source: Option<&str>| source.map_or("the host".to_owned(), |name| format!("`{name}`"));
-    let message = format!(
-        "resource `{resource}` of `{interface}` reaches `{}` from two places, as two different types",
-        part.name
-    );
-    Diagnostic::error("split-resource", message)
-        .note(format!("`{}` takes `{interface}` from {}", part.name, from(ours)))
-        .note(format!(
-            "`{}` takes `{}` from `{}`, which has the resource from {}",
-            part.name,
-            argument.import,
-            argument.instance,
-            from(theirs)
-        ))
-        .help(match theirs {
-            Some(provider) => {
-                format!("let `{}` take `{interface}` from `{provider}` too: name it in `depends`", part.name)
-            }
-            None => format!(
-                "let `{}` take `{interface}` from the same place: give both the same `depends`",
-                argument.instance
-            ),
-        })
-}
-
 fn imports(world: &World) -> impl Iterator<Item = (&WorldKey, &WorldItem)> {
     // A world's own types come with the interfaces they are used from.
     world.resolve.worlds[world.id].imports.iter().filter(|(_, item)| !matches!(item, WorldItem::Type { .. }))
 }
 
-fn hidden(root: &Part<'_>, function: &ExternName, resource: (&str, &str), provider: &str) -> Diagnostic {
-    let (interface, resource) = resource;
-    let message =
-        format!("`{}` exports the function `{function}`, whose type names a resource that stays inside", root.name);
-    Diagnostic::error("hidden-resource", message)
-        .note(format!(
-            "resource `{resource}` of `{interface}` comes from `{provider}`, and nothing exports it from here"
-        ))
-        .help(format!(
-            "export an interface that uses `{resource}` and holds `{function}`, instead of the function alone"
-        ))
-}
-
-/// The interfaces whose types an import or export names directly.
-fn interfaces_used(world: &World, item: &WorldItem) -> Vec<InterfaceId> {
-    let resolve = &world.resolve;
-    match item {
-        WorldItem::Interface { id, .. } => resolve.interface_direct_deps(*id).collect(),
-        WorldItem::Function(function) => {
-            function.parameter_and_result_types().filter_map(|ty| owner_of(world, ty)).collect()
-        }
-        WorldItem::Type { .. } => Vec::new(),
-    }
-}
-
-/// The interface that defines a type, or the resource a handle is of.
-fn owner_of(world: &World, ty: Type) -> Option<InterfaceId> {
-    let Type::Id(id) = ty else { return None };
-    let ty = &world.resolve.types[id];
-    match (&ty.kind, ty.owner) {
-        (TypeDefKind::Handle(Handle::Own(id) | Handle::Borrow(id)), _) => owner_of(world, Type::Id(*id)),
-        (TypeDefKind::Type(original), _) => owner_of(world, *original),
-        (_, TypeOwner::Interface(id)) => Some(id),
-        _ => None,
-    }
-}
-
-/// The types a world takes by `use` from interfaces that a dependency provides: they must be that dependency's.
+/// The resources a world takes by `use` from interfaces that a dependency provides: they must be that dependency's.
 fn type_arguments(world: &World, wired: &[Argument]) -> Vec<Argument> {
     let resolve = &world.resolve;
     let mut found = Vec::new();
     for (key, item) in &resolve.worlds[world.id].imports {
         let WorldItem::Type { id, .. } = item else { continue };
+        // A plain type is the same type wherever it is written down.
+        if resources::foreign(world, item).is_empty() {
+            continue;
+        }
         let TypeDefKind::Type(Type::Id(original)) = resolve.types[*id].kind else { continue };
         let (TypeOwner::Interface(owner), Some(name)) = (resolve.types[original].owner, &resolve.types[original].name)
         else {
@@ -468,32 +352,15 @@ fn exports(part: &Part<'_>, interface: &str) -> bool {
     export_names(part).iter().any(|name| same_interface(name.as_str(), interface))
 }
 
-fn listed(names: &[ExternName]) -> String {
-    if names.is_empty() {
-        return "nothing".to_owned();
-    }
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
 /// Whether there is nothing in it that anybody would have to provide: plain types are known from their WIT.
 fn is_plain(world: &World, item: &WorldItem) -> bool {
     match item {
         WorldItem::Interface { id, .. } => {
-            world.resolve.interfaces[*id].functions.is_empty() && resource_of(world, *id).is_none()
+            world.resolve.interfaces[*id].functions.is_empty() && !resources::defines(world, *id)
         }
         WorldItem::Function(_) => false,
         WorldItem::Type { .. } => true,
     }
-}
-
-/// A resource that this interface defines, if it defines any.
-fn resource_of(world: &World, interface: InterfaceId) -> Option<String> {
-    let types = &world.resolve.interfaces[interface].types;
-    let own = types.iter().find(|(_, id)| {
-        let ty = &world.resolve.types[**id];
-        ty.kind == TypeDefKind::Resource && ty.owner == TypeOwner::Interface(interface)
-    });
-    own.map(|(name, _)| name.clone())
 }
 
 #[cfg(test)]

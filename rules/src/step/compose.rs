@@ -23,7 +23,7 @@ use crate::wiring::{Argument, Instance, Wiring};
 ///
 /// # Panics
 ///
-/// When `components` lacks a target of the wiring.
+/// When the wiring is not one that [`crate::wiring::wire`] made, or `components` lacks one of its targets.
 pub fn compose(wiring: &Wiring, components: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, StepError> {
     let root = wiring.instances.last().expect("a wiring has its root");
     let mut composer = Composer::new(wiring, components)?;

@@ -2,7 +2,9 @@
 //!
 //! Dependents are wired and compiled against the declared world before the component exists, so this is where that promise is kept.
 
-use wasmparser::{Validator, WasmFeatures};
+use wasmparser::component_types::ComponentEntityType;
+use wasmparser::types::Types;
+use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 use wit_parser::{WorldItem, WorldKey};
 
 use super::StepError;
@@ -46,8 +48,9 @@ pub(super) fn wellformed(component: &[u8]) -> Result<(), StepError> {
             );
         }
     }
-    let Err(error) = Validator::new_with_features(features()).validate_all(component) else {
-        return Ok(());
+    let error = match Validator::new_with_features(features()).validate_all(component) {
+        Ok(types) => return describable(component, &types),
+        Err(error) => error,
     };
     let message = format!("this component is not valid: {}", error.message());
     let mut diagnostic =
@@ -58,6 +61,55 @@ pub(super) fn wellformed(component: &[u8]) -> Result<(), StepError> {
             .help("compile it for WASI 0.2");
     }
     Err(diagnostic.into())
+}
+
+/// Refuses what is valid but can't be said in WIT, and makes the library that reads WIT out of components panic or look away.
+fn describable(component: &[u8], types: &Types) -> Result<(), StepError> {
+    let refuse = |what: String| {
+        let message = format!("WIT can't describe this component: {what}");
+        Err(Diagnostic::error("bad-component", message).help("import and export functions and interfaces only").into())
+    };
+    for name in extern_names(component) {
+        let Some(item) = types.component_item_for_import(name).or_else(|| types.component_item_for_export(name)) else {
+            continue;
+        };
+        match item.ty {
+            // An interface's name belongs to an instance.
+            ComponentEntityType::Func(_) | ComponentEntityType::Type { .. } if name.contains(':') => {
+                return refuse(format!("`{name}` is not an interface"));
+            }
+            ComponentEntityType::Func(_) | ComponentEntityType::Type { .. } => {}
+            ComponentEntityType::Instance(id) => {
+                if let Some(inner) = types[id].exports.keys().find(|inner| inner.contains(':')) {
+                    return refuse(format!("`{name}` holds another interface, `{inner}`"));
+                }
+            }
+            ComponentEntityType::Module(_) => return refuse(format!("`{name}` is a core module")),
+            ComponentEntityType::Component(_) => return refuse(format!("`{name}` is a component")),
+            ComponentEntityType::Value(_) => return refuse(format!("`{name}` is a value")),
+        }
+    }
+    Ok(())
+}
+
+/// The names of the component's own imports and exports; it was validated, so no error can occur here.
+fn extern_names(component: &[u8]) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut depth = 0;
+    for payload in Parser::new(0).parse_all(component).map_while(Result::ok) {
+        match payload {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            Payload::ComponentImportSection(imports) if depth == 1 => {
+                names.extend(imports.into_iter().map_while(Result::ok).map(|import| import.name.name));
+            }
+            Payload::ComponentExportSection(exports) if depth == 1 => {
+                names.extend(exports.into_iter().map_while(Result::ok).map(|export| export.name.name));
+            }
+            _ => {}
+        }
+    }
+    names
 }
 
 /// The component model of WASI 0.2, and every finished core proposal: the runtime decides which of those it runs.

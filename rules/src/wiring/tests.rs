@@ -257,7 +257,7 @@ fn a_stand_in_for_wasi_must_serve_all() {
     check(
         &crate::step::compose::tests::STAND_IN.replace("//- handler: types", "//- handler:"),
         "
-        [adapter] split-resource: resource `fields` of `wasi:http/types@0.2.3` reaches `adapter` from two places, as two different types
+        [adapter] split-resource: resource `incoming-request` of `wasi:http/types@0.2.3` reaches `adapter` from two places, as two different types
         note: `adapter` takes `wasi:http/types@0.2.3` from `types`
         note: `adapter` takes `wasi:http/incoming-handler@0.2.3` from `handler`, which has the resource from the host
         help: let `handler` take `wasi:http/types@0.2.3` from the same place: give both the same `depends`",

@@ -166,6 +166,20 @@ fn a_function_may_pass_a_dependencys_resource() {
     check(crate::wiring::tests::CLOSER, " -> run");
 }
 
+#[test]
+fn plain_types_need_no_provider_at_run_time() {
+    let types = "interface types { resource conn { constructor(); } record point { x: s32 } } interface plain { record size { w: s32 } }";
+    let text = format!(
+        "//- app: base\n package demo:c; {types} world w {{ use types.{{point}}; use plain.{{size}}; export run: func(p: point) -> list<size>; }}
+        //- base:\n package demo:c; {types} world w {{ export types; }}"
+    );
+    check(&text, "demo:c/plain -> run");
+    let engine = wasmtime::Engine::default();
+    let component = wasmtime::component::Component::new(&engine, composed(&text).unwrap()).unwrap();
+    let linker = wasmtime::component::Linker::new(&engine);
+    linker.instantiate(&mut wasmtime::Store::new(&engine, ()), &component).unwrap();
+}
+
 /// Builds a part from its WIT and core text, and says how it is wired.
 fn real(text: &str, cores: &[(&str, &str)]) -> Vec<u8> {
     let worlds = files(text);
@@ -198,7 +212,9 @@ fn both_sides_of_a_diamond_see_one_counter() {
         //- foot:\n{wit} world w {{ export count; }}"
     );
     let side = |function: &str| {
-        format!(r#"(module (import "demo:d/count" "next" (func $n (result i32))) (func (export "{function}") (result i32) call $n))"#)
+        format!(
+            r#"(module (import "demo:d/count" "next" (func $n (result i32))) (func (export "{function}") (result i32) call $n))"#
+        )
     };
     let foot = r#"(module (global $n (mut i32) (i32.const 0))
         (func (export "demo:d/count#next") (result i32)
@@ -246,4 +262,19 @@ fn a_component_that_is_never_called_is_left_out() {
     let composed = real(&text, &[("app", app), ("foot", foot)]);
     assert_eq!(run(&composed), 7);
     assert!(Interface::of(&composed).unwrap().imports.is_empty());
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn damaged_components_never_panic(at in 0..100_000_usize, byte in proptest::prelude::any::<u8>()) {
+        let text = "//- app: base\npackage demo:c; interface types { resource conn { constructor(); get: func() -> list<string>; } record point { x: s32 } } world w { import types; export run: func(); }
+            //- base:\npackage demo:c; interface types { resource conn { constructor(); get: func() -> list<string>; } record point { x: s32 } } world w { export types; }";
+        let mut components = components(text);
+        let app = components.get_mut("app").unwrap();
+        let at = at % app.len();
+        app[at] = byte;
+        let _ = compose(&wired(text).unwrap(), &components);
+    }
 }

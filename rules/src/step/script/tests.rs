@@ -59,3 +59,12 @@ fn a_script_may_target_a_world_of_wasi() {
     let script = "package shop:whole targets wasi:cli/imports@0.2.0;\nlet a = new shop:calc {};\n";
     compose_script("app.wac", script, &packages()).unwrap();
 }
+
+proptest::proptest! {
+    #[test]
+    fn random_scripts_never_panic(text in "(package|a:b|shop:app|;|let|new|export|import|interface|world|[{}()<>,:.=/@\"]|[a-z]|func|use|[.]{3}| ){0,30}") {
+        let script = format!("package a:b;\n{text}");
+        let _ = script_packages("t.wac", &script);
+        let _ = compose_script("t.wac", &script, &BTreeMap::new());
+    }
+}

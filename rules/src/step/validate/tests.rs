@@ -139,6 +139,29 @@ fn survives(bytes: &[u8]) {
     let _ = Interface::of(bytes);
     let _ = componentize(bytes, None, Adapter::Reactor);
     let _ = crate::step::kind::text("t.wat", bytes);
+    let app = b"package a:b; world w { import c:d/e; }".to_vec();
+    let sources = [("w/a.wit".to_owned(), app), ("w/deps/e.wasm".to_owned(), bytes.to_vec())].into();
+    let _ = crate::step::wit::world(&sources, None);
+}
+
+#[test]
+fn components_that_wit_can_not_describe_are_refused() {
+    let odd = [
+        (r#"(import "m" (core module))"#, "`m` is a core module"),
+        (r#"(core module) (export "m" (core module 0))"#, "`m` is a core module"),
+        (r#"(component) (export "c" (component 0))"#, "`c` is a component"),
+        (r#"(import "a:b/c" (func))"#, "`a:b/c` is not an interface"),
+        (
+            r#"(type $t (instance (export "x:y/z" (instance)))) (import "a:b/c" (instance (type $t)))"#,
+            "`a:b/c` holds another interface, `x:y/z`",
+        ),
+    ];
+    for (text, why) in odd {
+        let bytes = crate::step::kind::text("t.wat", format!("(component {text})").as_bytes()).unwrap();
+        let error = Interface::of(&bytes).unwrap_err();
+        assert_eq!(error.diagnostics[0].message, format!("WIT can't describe this component: {why}"));
+        survives(&bytes);
+    }
 }
 
 proptest! {
