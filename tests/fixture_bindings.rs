@@ -5,13 +5,8 @@ use std::path::Path;
 use wit_bindgen_core::{Files, WorldGenerator as _};
 use wit_parser::Resolve;
 
-<<<<<<< HEAD
-/// Each crate of the fixture, and the world its code is written against.
-const CRATES: [(&str, &str); 3] = [("calc", "calc"), ("app", "app-imports"), ("web", "web")];
-=======
 /// Each crate of the fixture that has bindings of its own, and the world its code is written against.
 const CRATES: [(&str, &str); 2] = [("calc", "calc"), ("app", "app-imports")];
->>>>>>> cargo
 
 #[test]
 fn the_calculators_bindings_are_current() {

@@ -1,13 +1,35 @@
 //! Turns `run.toml` into build actions for WebAssembly components. Builds nothing itself and prints nothing.
+//!
+//! One pass down a straight line; start reading at [`session`], which walks it:
+//!
+//! 1. [`manifest`]: text → what is meant, or everything that is wrong with it. Pure.
+//! 2. [`plan`]: the requested names → the targets they need, in order. Pure.
+//! 3. [`facts`]: what must be known of the outside: files, interfaces, toolchains. The only place that looks.
+//! 4. [`lower`]: targets → actions, each by its [`rule`]; a language is a row of [`lang`]. Pure.
+//!
+//! Beside the line: [`step`], [`wiring`] and [`value`] know WebAssembly's interfaces, [`host`] runs components,
+//! [`builtin`] are the actions that are functions of ours, [`cargo`] and [`toolchain`] know other people's tools.
+//!
+//! What is deliberately not here: printing, flags, the environment of the process (it arrives as
+//! [`session::Environment`]), and how an action is scheduled, cached or run.
 
+pub mod builtin;
 pub mod capability;
-pub mod codes;
 pub mod cargo;
+pub mod codes;
 pub mod diagnostic;
+pub mod facts;
+pub mod host;
+pub mod lang;
+pub mod lower;
 pub mod manifest;
 pub mod name;
+pub mod plan;
 pub mod quantity;
-pub mod host;
-pub mod value;
+pub mod rule;
+pub mod session;
 pub mod step;
+pub mod target;
+pub mod toolchain;
+pub mod value;
 pub mod wiring;

@@ -70,16 +70,13 @@ fn stays_inside(path: &RelPath, target: &str) -> bool {
 pub struct Sources(HashMap<BlobDigest, Origin>);
 
 #[derive(Debug, Clone)]
-<<<<<<< HEAD
 enum Origin {
-    File { root: PathBuf, path: RelPath },
+    File {
+        root: Arc<Path>,
+        path: RelPath,
+    },
     /// Content that is no file of anyone's: the caller made it.
-    Made(std::sync::Arc<[u8]>),
-=======
-struct Origin {
-    root: Arc<Path>,
-    path: RelPath,
->>>>>>> store
+    Made(Arc<[u8]>),
 }
 
 /// The bytes of a source can't be brought into the store.
@@ -110,9 +107,8 @@ impl std::error::Error for IngestError {
 }
 
 impl Sources {
-<<<<<<< HEAD
-    fn add(&mut self, digest: BlobDigest, root: &Path, path: &RelPath) {
-        self.0.entry(digest).or_insert_with(|| Origin::File { root: root.to_owned(), path: path.clone() });
+    fn add(&mut self, digest: BlobDigest, root: &Arc<Path>, path: &RelPath) {
+        self.0.entry(digest).or_insert_with(|| Origin::File { root: Arc::clone(root), path: path.clone() });
     }
 
     /// Learns of content that the caller made, and returns its digest.
@@ -120,10 +116,6 @@ impl Sources {
         let digest = function.digest(bytes);
         self.0.entry(digest).or_insert_with(|| Origin::Made(bytes.into()));
         digest
-=======
-    fn add(&mut self, digest: BlobDigest, root: &Arc<Path>, path: &RelPath) {
-        self.0.entry(digest).or_insert_with(|| Origin { root: Arc::clone(root), path: path.clone() });
->>>>>>> store
     }
 
     /// Learns everything that `other` knows.

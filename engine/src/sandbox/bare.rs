@@ -1,6 +1,7 @@
 //! `Bare`: a private directory, a fixed environment and a process group of its own. The rest of the machine can still
 //! be seen, so results say so ([`Strength::Bare`]) and stay on this machine.
 
+use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 
 use super::{Execution, Job, OutputError, STREAM_BYTES_MAX, Sandbox, SandboxError};
+use crate::action::Network;
 use crate::cancel::Cancel;
 use crate::event::Status;
 use crate::files::capture::{self, CaptureError, CaptureProblem};
@@ -23,18 +25,20 @@ use crate::store::{Output, Strength};
 #[derive(Debug)]
 pub struct Bare {
     scratch: PathBuf,
+    clients: BTreeMap<String, String>,
 }
 
 impl Bare {
     /// A sandbox whose private directories lie in `scratch`, which must be on the store's file system for inputs to be
-    /// staged cheaply.
+    /// staged cheaply. `clients` are the variables by which network clients find their configuration, mirrors and
+    /// credentials: given to actions that may use the network, to no other, and never keyed.
     ///
     /// # Errors
     /// [`SandboxError::Setup`] when the directory can't be made.
-    pub fn new(scratch: &Path) -> Result<Self, SandboxError> {
+    pub fn new(scratch: &Path, clients: BTreeMap<String, String>) -> Result<Self, SandboxError> {
         let scratch = scratch.to_owned();
         std::fs::create_dir_all(&scratch).map_err(|cause| setup("make the directory", &scratch, cause))?;
-        Ok(Self { scratch })
+        Ok(Self { scratch, clients })
     }
 }
 
@@ -60,7 +64,12 @@ impl Sandbox for Bare {
         for directory in std::iter::once(start.clone()).chain(parents) {
             std::fs::create_dir_all(&directory).map_err(|cause| setup("make the directory", &directory, cause))?;
         }
-        let child = spawn(job, &root, &start, &home)?;
+        let none = BTreeMap::new();
+        let clients = match job.network {
+            Network::Allowed => &self.clients,
+            Network::Denied => &none,
+        };
+        let child = spawn(job, &root, &start, &home, clients)?;
         let (status, stdout, stderr) = Watch::over(child).finish(job.timeout, cancel);
         let outputs = if status.is_success() { collect(job, &start)? } else { Ok(Vec::new()) };
         Ok(Execution { status, stdout, stderr, outputs })
@@ -93,7 +102,13 @@ fn stage(job: &Job<'_>, root: &Path) -> Result<(), SandboxError> {
     Ok(())
 }
 
-fn spawn(job: &Job<'_>, root: &Path, start: &Path, home: &Path) -> Result<Child, SandboxError> {
+fn spawn(
+    job: &Job<'_>,
+    root: &Path,
+    start: &Path,
+    home: &Path,
+    clients: &BTreeMap<String, String>,
+) -> Result<Child, SandboxError> {
     let root_text = root
         .to_str()
         .ok_or_else(|| setup("use the directory", root, std::io::Error::other("its name is not UTF-8")))?;
@@ -105,6 +120,7 @@ fn spawn(job: &Job<'_>, root: &Path, start: &Path, home: &Path) -> Result<Child,
         .env_clear()
         .env("HOME", home)
         .env("TMPDIR", home)
+        .envs(clients)
         .envs(job.env.iter().map(|(name, value)| (name, value.render(root_text))))
         .current_dir(start)
         .stdin(Stdio::null())

@@ -10,14 +10,15 @@ use crate::step::interface::ExternName;
 use crate::step::{compose as composing, script as scripts};
 use crate::wiring::{Argument, Instance, Wiring};
 
-/// A wiring as arguments: `instance=TARGET`, each followed by its `argument=IMPORT|INSTANCE|EXPORT`.
+/// A wiring as arguments: `instance=TARGET`, each followed by its `argument=IMPORT|INSTANCE|EXPORT|ITEM`.
 #[must_use]
 pub fn arguments(wiring: &Wiring) -> Vec<String> {
     let mut args = Vec::new();
     for instance in &wiring.instances {
         args.push(format!("instance={}", instance.target));
         for argument in &instance.arguments {
-            args.push(format!("argument={}|{}|{}", argument.import, argument.instance, argument.export));
+            let item = argument.item.as_deref().unwrap_or_default();
+            args.push(format!("argument={}|{}|{}|{item}", argument.import, argument.instance, argument.export));
         }
     }
     args
@@ -31,11 +32,12 @@ fn wiring(args: &[String]) -> Option<Wiring> {
             ("instance", target) => wiring.instances.push(Instance { target: target.to_owned(), arguments: vec![] }),
             ("argument", text) => {
                 let mut parts = text.split('|');
-                let (import, instance, export) = (parts.next()?, parts.next()?, parts.next()?);
+                let (import, instance, export, item) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
                 wiring.instances.last_mut()?.arguments.push(Argument {
                     import: ExternName::from_written(import),
                     instance: instance.to_owned(),
                     export: ExternName::from_written(export),
+                    item: (!item.is_empty()).then(|| item.to_owned()),
                 });
             }
             _ => return None,
@@ -81,6 +83,7 @@ mod tests {
                     import: name("demo:calc/math@1.0.0"),
                     instance: "calc".into(),
                     export: name("demo:calc/math@1.0.1"),
+                    item: None,
                 }],
             },
         ];

@@ -27,6 +27,9 @@ pub struct Builtin {
     run: fn(&Table, &Call<'_>) -> Result<Returned, CallError>,
 }
 
+/// A component that is a file of the project, as it is.
+pub const READ: Builtin = Builtin { name: "read", revision: 1, crates: &[], run: |_, call| shape::read(call) };
+
 /// Text form → binary form.
 pub const TEXT: Builtin = Builtin { name: "text", revision: 1, crates: &["wat"], run: |_, call| shape::text(call) };
 
@@ -59,19 +62,23 @@ pub const SCRIPT: Builtin = Builtin {
 };
 
 /// Component → native code.
-pub const NATIVE: Builtin =
-    Builtin { name: "native", revision: 1, crates: &["wasmtime"], run: native::precompile };
+pub const NATIVE: Builtin = Builtin { name: "native", revision: 1, crates: &["wasmtime"], run: native::precompile };
 
 /// One test.
-pub const TEST: Builtin =
-    Builtin { name: "test", revision: 1, crates: &["wasmtime", "wasmtime-wasi"], run: test::run };
+pub const TEST: Builtin = Builtin { name: "test", revision: 1, crates: &["wasmtime", "wasmtime-wasi"], run: test::run };
 
 /// Component → archive.
 pub const PACKAGE: Builtin =
     Builtin { name: "package", revision: 1, crates: &["tar", "zstd"], run: |_, call| archive::package(call) };
 
 /// Every builtin.
-pub const ALL: &[&Builtin] = &[&TEXT, &COMPONENTIZE, &VALIDATE, &COMPOSE, &SCRIPT, &NATIVE, &TEST, &PACKAGE];
+pub const ALL: &[&Builtin] = &[&READ, &TEXT, &COMPONENTIZE, &VALIDATE, &COMPOSE, &SCRIPT, &NATIVE, &TEST, &PACKAGE];
+
+impl std::fmt::Debug for Builtin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (revision {})", self.name, self.revision)
+    }
+}
 
 impl Builtin {
     /// The locked versions of the crates that decide what it writes, as a key holds them.

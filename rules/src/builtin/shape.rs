@@ -10,6 +10,12 @@ use crate::step::componentize::{self, Adapter};
 use crate::step::wit::World;
 use crate::step::{kind, validate};
 
+/// The bytes of a component that is a file of the project, as they are.
+pub(super) fn read(call: &Call<'_>) -> Result<Returned, CallError> {
+    let bytes = call.read(&path(crate::rule::WORK).join(&raw()))?;
+    Ok(Returned::files(vec![(raw(), bytes)]))
+}
+
 /// Text form → binary form. The one argument is the file.
 pub(super) fn text(call: &Call<'_>) -> Result<Returned, CallError> {
     let file = call.args.first().ok_or_else(|| CallError::Bug("`text` needs a file".into()))?;

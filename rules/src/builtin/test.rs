@@ -1,6 +1,5 @@
 //! One test: a component in the deterministic host, and what it should do.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -263,4 +262,3 @@ fn describe(diagnostic: &Diagnostic) -> String {
     text.push('\n');
     text
 }
-

@@ -7,9 +7,5 @@ set -eu
 mkdir -p .run/out
 out=$PWD/.run/out
 cd "$PWD$1"
-<<<<<<< HEAD
-cargo vendor --quiet --locked --versioned-dirs --respect-source-config "$2.run/out/vendor" > "$out/config.toml"
-=======
 cargo vendor --locked --versioned-dirs --respect-source-config "$2.run/out/vendor" > "$out/config.toml"
->>>>>>> cargo
 mkdir -p "$out/vendor"

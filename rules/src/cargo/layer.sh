@@ -54,10 +54,6 @@ fi
 # Kept is what this layer made, and nothing that tells when or on which machine.
 find target -type l -lname "$here/.run/layers/*" -exec rm -f {} +
 find target \( -name .cargo-lock -o -name .rustc_info.json \) -exec rm -f {} +
-<<<<<<< HEAD
-find target -depth -type d -empty -exec rmdir {} +
-=======
 find target -depth -type d -empty ! -name out -exec rmdir {} +
->>>>>>> cargo
 mkdir -p target
 rm -rf home

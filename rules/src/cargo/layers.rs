@@ -203,17 +203,11 @@ impl Job<'_> {
     fn fetch(&self) -> Layer {
         let root = self.package.root.as_ref();
         let up = "../".repeat(root.map_or(0, |root| root.parts().count()));
-<<<<<<< HEAD
-        Layer {
-            name: LayerName::Fetch,
-            tree: self.tree(|_| false),
-=======
         let mut tree = self.tree(|_| false);
         tree.extend(self.package.vendored.iter().map(|file| (file.clone(), Content::Project)));
         Layer {
             name: LayerName::Fetch,
             tree,
->>>>>>> cargo
             real: Vec::new(),
             uses: Vec::new(),
             argv: argv(FETCH, "fetch", [directory(root), up]),
@@ -263,29 +257,18 @@ impl Job<'_> {
 
     /// Whether a crate is compiled from its own sources in a layer.
     fn is_real(&self, layer: LayerName, c: &PathCrate) -> bool {
-<<<<<<< HEAD
-        let is_package = c.stand_in.dir == self.package.package.stand_in.dir;
-        match layer {
-            LayerName::Fetch => false,
-            LayerName::Deps => c.patched,
-            LayerName::PathDeps => c.patched || !is_package,
-=======
         match layer {
             LayerName::Fetch => false,
             LayerName::Deps => c.patched,
             LayerName::PathDeps => c.patched || !self.is_package(c),
->>>>>>> cargo
             LayerName::Compile => true,
         }
     }
 
-<<<<<<< HEAD
-=======
     fn is_package(&self, c: &PathCrate) -> bool {
         c.stand_in.dir == self.package.package.stand_in.dir
     }
 
->>>>>>> cargo
     /// The workspace: some crates as they are, the rest of it as skeletons.
     fn tree(&self, real: impl Fn(&PathCrate) -> bool) -> BTreeMap<RelPath, Content> {
         let inherited = self.package.crates().any(&real);
@@ -308,9 +291,6 @@ impl Job<'_> {
     }
 
     fn host_compiler(&self, layer: LayerName) -> HostCompiler {
-<<<<<<< HEAD
-        if self.package.runs_own_code() {
-=======
         let compiled = |c: &&PathCrate| match layer {
             LayerName::Fetch => false,
             LayerName::Deps => true,
@@ -318,7 +298,6 @@ impl Job<'_> {
             LayerName::Compile => self.is_package(c),
         };
         if self.package.crates().filter(compiled).any(|c| c.stand_in.shape.runs_on_host()) {
->>>>>>> cargo
             HostCompiler::Needed
         } else if layer == LayerName::Deps {
             HostCompiler::Perhaps
@@ -395,8 +374,6 @@ fn environment(more: impl IntoIterator<Item = (&'static str, &'static str)>) -> 
 fn path(text: &str) -> RelPath {
     RelPath::new(text).expect("a constant that is a path")
 }
-<<<<<<< HEAD
-=======
 
 #[cfg(test)]
 mod tests {
@@ -501,4 +478,3 @@ fn main() {}
         assert_eq!(package_id(&package.package.stand_in), "/a%20b/%C3%BC#a");
     }
 }
->>>>>>> cargo

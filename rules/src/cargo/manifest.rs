@@ -80,11 +80,7 @@ pub(super) struct Written {
 pub(super) struct Dependency {
     pub name: String,
     pub kind: Kind,
-<<<<<<< HEAD
-    pub from: From,
-=======
     pub origin: Origin,
->>>>>>> cargo
 }
 
 /// What a dependency is needed for.
@@ -98,11 +94,7 @@ pub(super) enum Kind {
 
 /// Where a dependency comes from.
 #[derive(Debug, Clone)]
-<<<<<<< HEAD
-pub(super) enum From {
-=======
 pub(super) enum Origin {
->>>>>>> cargo
     /// `path = "…"`.
     Path(Written),
     /// `workspace = true`.
@@ -143,15 +135,9 @@ impl Manifest {
 fn paths(dependencies: &[Dependency]) -> Vec<Written> {
     dependencies
         .iter()
-<<<<<<< HEAD
-        .filter_map(|d| match &d.from {
-            From::Path(path) => Some(path.clone()),
-            From::Workspace(_) => None,
-=======
         .filter_map(|d| match &d.origin {
             Origin::Path(path) => Some(path.clone()),
             Origin::Workspace(_) => None,
->>>>>>> cargo
         })
         .collect()
 }
@@ -234,16 +220,6 @@ impl Reader<'_> {
         let mut found = Vec::new();
         for (name, value) in table {
             let Some(entry) = value.get_ref().as_table() else { continue };
-<<<<<<< HEAD
-            let from = if let Some(path) = self.text(entry, "path")? {
-                From::Path(path)
-            } else if self.flag(entry, "workspace")?.unwrap_or(false) {
-                From::Workspace(value.span())
-            } else {
-                continue;
-            };
-            found.push(Dependency { name: name.get_ref().to_string(), kind, from });
-=======
             let origin = if let Some(path) = self.text(entry, "path")? {
                 Origin::Path(path)
             } else if self.flag(entry, "workspace")?.unwrap_or(false) {
@@ -252,7 +228,6 @@ impl Reader<'_> {
                 continue;
             };
             found.push(Dependency { name: name.get_ref().to_string(), kind, origin });
->>>>>>> cargo
         }
         Ok(found)
     }

@@ -68,19 +68,11 @@ ext = "1"
 //- crates/mid/build.rs
 fn main() {
     let out = std::path::PathBuf::from(std::env::var_os("OUT_DIR").unwrap());
-<<<<<<< HEAD
-    let number = std::fs::read_to_string("number.txt").unwrap();
-    std::fs::write(out.join("number.rs"), format!("const NUMBER: u32 = {};", number.trim())).unwrap();
-    println!("cargo::rerun-if-changed=number.txt");
-}
-//- crates/mid/number.txt
-=======
     let number = std::fs::read_to_string("data/number.txt").unwrap();
     std::fs::write(out.join("number.rs"), format!("const NUMBER: u32 = {};", number.trim())).unwrap();
     println!("cargo::rerun-if-changed=data");
 }
 //- crates/mid/data/number.txt
->>>>>>> cargo
 40
 //- crates/mid/src/lib.rs
 include!(concat!(env!("OUT_DIR"), "/number.rs"));
@@ -136,30 +128,15 @@ fn an_edit_compiles_what_was_edited_and_gives_what_a_clean_build_gives() {
     assert_eq!(bench.compiled(&project, LayerName::Deps), ["end", "ext", "ext-macro", "mid"]);
     assert_eq!(bench.compiled(&project, LayerName::PathDeps), ["end", "mid"]);
     assert_eq!(bench.compiled(&project, LayerName::Compile), ["end"]);
-<<<<<<< HEAD
-    let before = bench.component();
-    assert_eq!(bench.from_scratch(&project), before);
-=======
     assert_eq!(bench.left_by(LayerName::Compile), ["component.wasm"]);
     let before = bench.component();
     assert_eq!(bench.built_afresh(&project), before);
->>>>>>> cargo
 
     // The same size, the same time: what is compiled is the edited text all the same.
     project.edit("crates/end/src/lib.rs", "&[more, 1]", "&[more, 9]");
     assert_eq!(bench.compiled(&project, LayerName::Compile), ["end"]);
     let edited = bench.component();
     assert_ne!(edited, before);
-<<<<<<< HEAD
-    assert_eq!(bench.from_scratch(&project), edited);
-
-    // A file that only a path dependency's build script reads.
-    project.edit("crates/mid/number.txt", "40", "50");
-    assert_eq!(bench.compiled(&project, LayerName::PathDeps), ["end", "mid"]);
-    assert_eq!(bench.compiled(&project, LayerName::Compile), ["end"]);
-    let edited = bench.component();
-    assert_eq!(bench.from_scratch(&project), edited);
-=======
     assert_eq!(bench.built_afresh(&project), edited);
 
     // A file that only a path dependency's build script reads.
@@ -168,7 +145,6 @@ fn an_edit_compiles_what_was_edited_and_gives_what_a_clean_build_gives() {
     assert_eq!(bench.compiled(&project, LayerName::Compile), ["end"]);
     let edited = bench.component();
     assert_eq!(bench.built_afresh(&project), edited);
->>>>>>> cargo
 }
 
 #[test]
@@ -195,9 +171,6 @@ fn a_patched_package_is_compiled_with_those_that_need_it() {
     assert_eq!(bench.compiled(&project, LayerName::PathDeps), ["end", "mid"]);
     assert_eq!(bench.compiled(&project, LayerName::Compile), ["end"]);
     let component = bench.component();
-<<<<<<< HEAD
-    assert_eq!(bench.from_scratch(&project), component);
-=======
     assert_eq!(bench.built_afresh(&project), component);
 }
 
@@ -232,17 +205,13 @@ fn packages_may_be_vendored_in_the_project() {
     assert_eq!(bench.compiled(&project, LayerName::Deps), ["end", "ext", "ext-macro", "mid"]);
     assert_eq!(bench.compiled(&project, LayerName::PathDeps), ["end", "mid"]);
     assert_eq!(bench.compiled(&project, LayerName::Compile), ["end"]);
->>>>>>> cargo
 }
 
 /// A place to run layers in, and what the last of each name left behind.
 struct Bench {
     toolchain: RustToolchain,
     profile: Profile,
-<<<<<<< HEAD
-=======
     cargo_home: Option<PathBuf>,
->>>>>>> cargo
     ran: BTreeMap<LayerName, TempDir>,
 }
 
@@ -251,11 +220,7 @@ impl Bench {
         let env = std::env::vars().collect();
         let toolchain = RustToolchain::locate(Path::new("."), &env, WasmTarget::Wasip2);
         let toolchain = toolchain.unwrap_or_else(|e| panic!("{}: {:?}", e.message, e.helps));
-<<<<<<< HEAD
-        let mut bench = Self { toolchain, profile: Profile::Release, ran: BTreeMap::new() };
-=======
         let mut bench = Self { toolchain, profile: Profile::Release, cargo_home: None, ran: BTreeMap::new() };
->>>>>>> cargo
         bench.ran.insert(LayerName::Fetch, fetched());
         bench
     }
@@ -273,10 +238,6 @@ impl Bench {
         fs::read(self.ran[&LayerName::Compile].path().join(COMPONENT)).expect("compile leaves a component behind")
     }
 
-<<<<<<< HEAD
-    /// The component, compiled in a directory with nothing compiled before.
-    fn from_scratch(&self, project: &Project) -> Vec<u8> {
-=======
     /// What a layer left behind, at the top.
     fn left_by(&self, layer: LayerName) -> Vec<String> {
         let entries = fs::read_dir(self.ran[&layer].path().join(".run/out")).expect("it leaves its output behind");
@@ -285,7 +246,6 @@ impl Bench {
 
     /// The component, compiled in a directory with nothing compiled before.
     fn built_afresh(&self, project: &Project) -> Vec<u8> {
->>>>>>> cargo
         let mut layer = self.layer(project, LayerName::Compile);
         layer.uses.retain(|u| u.layer == LayerName::Fetch);
         let (directory, _) = self.run(project, &layer);
@@ -310,10 +270,7 @@ impl Bench {
             let from = self.ran[&used.layer].path().join(used.path.as_str());
             copy(&from, &directory.path().join(used.at.as_str()));
         }
-<<<<<<< HEAD
-=======
         freeze_directories(directory.path());
->>>>>>> cargo
         let path = format!("{}:/usr/bin:/bin", self.toolchain.sysroot.join("bin").display());
         let output = Command::new(&layer.argv[0])
             .args(&layer.argv[1..])
@@ -321,10 +278,7 @@ impl Bench {
             .env_clear()
             .envs(&layer.env)
             .env("PATH", path)
-<<<<<<< HEAD
-=======
             .envs(self.cargo_home.iter().map(|home| ("CARGO_HOME", home)))
->>>>>>> cargo
             .output()
             .expect("there is a shell");
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -370,8 +324,6 @@ fn freeze(path: &Path) {
     fs::set_permissions(path, permissions).expect("it is ours");
 }
 
-<<<<<<< HEAD
-=======
 /// Cargo looks at the times of directories too, where a build script names one.
 fn freeze_directories(directory: &Path) {
     for entry in fs::read_dir(directory).expect("it was just made") {
@@ -384,7 +336,6 @@ fn freeze_directories(directory: &Path) {
     opened.set_modified(UNIX_EPOCH + Duration::from_secs(1)).expect("it is ours");
 }
 
->>>>>>> cargo
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a new directory");
     for entry in fs::read_dir(from).unwrap_or_else(|e| panic!("{}: {e}", from.display())) {

@@ -159,8 +159,6 @@ fn insert_table(made: &mut Table, key: &str, table: Table) {
         made.insert(key.to_owned(), Value::Table(table));
     }
 }
-<<<<<<< HEAD
-=======
 
 #[cfg(test)]
 mod tests {
@@ -248,4 +246,3 @@ version = "1.0.0"
         assert!(skeleton(&package, Keep::Inheritance).manifest.contains("unsafe_code"));
     }
 }
->>>>>>> cargo

@@ -5,11 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use globset::GlobBuilder;
 use run_engine::path::{RelPath, under};
 
-<<<<<<< HEAD
-use super::manifest::{BuildScript, Dependency, From, Kind, Manifest, Package, Written};
-=======
 use super::manifest::{BuildScript, Dependency, Kind, Manifest, Origin, Package, Written};
->>>>>>> cargo
 use crate::diagnostic::Diagnostic;
 
 /// The files of a project, as far as cargo is concerned.
@@ -34,11 +30,8 @@ pub struct CargoPackage {
     pub lockfile: RelPath,
     /// `.cargo/config.toml` of the workspace and of the directories above it, from the outside in.
     pub config: Vec<RelPath>,
-<<<<<<< HEAD
-=======
     /// The files of directories that this configuration names as sources of external packages: those are of the project.
     pub vendored: Vec<RelPath>,
->>>>>>> cargo
     /// The path dependencies, direct and indirect, sorted by directory. Those only tests use are not among them.
     pub path_deps: Vec<PathCrate>,
     /// The other manifests cargo asks to see: a workspace without a package, members that are not built, what only
@@ -125,13 +118,6 @@ impl CargoPackage {
     pub fn crates(&self) -> impl Iterator<Item = &PathCrate> {
         self.path_deps.iter().chain([&self.package])
     }
-<<<<<<< HEAD
-
-    /// Whether something of this project runs while it is built: a build script or a procedural macro.
-    #[must_use]
-    pub fn runs_own_code(&self) -> bool {
-        self.crates().map(|c| &c.stand_in.shape).any(|s| s.build_script || s.lib.as_ref().is_some_and(|l| l.proc_macro))
-=======
 }
 
 impl Shape {
@@ -139,7 +125,6 @@ impl Shape {
     #[must_use]
     pub fn runs_on_host(&self) -> bool {
         self.build_script || self.lib.as_ref().is_some_and(|lib| lib.proc_macro)
->>>>>>> cargo
     }
 }
 
@@ -174,10 +159,7 @@ pub fn find(files: &dyn Files, source: Option<&RelPath>) -> Result<CargoPackage,
     };
 
     let listed = Listed::new(files);
-<<<<<<< HEAD
-=======
     let config = config_files(files, root.as_ref());
->>>>>>> cargo
     let stand_in = |package: &Dir| stand_in(files, &walk.manifests[package], (*package == dir).then_some(&target));
     let path_crate = |dir: &Dir| PathCrate {
         stand_in: stand_in(dir),
@@ -188,12 +170,8 @@ pub fn find(files: &dyn Files, source: Option<&RelPath>) -> Result<CargoPackage,
     Ok(CargoPackage {
         package: path_crate(&dir),
         target: target.clone(),
-<<<<<<< HEAD
-        config: config_files(files, root.as_ref()),
-=======
         vendored: vendored(files, &config).map_err(|e| vec![e])?,
         config,
->>>>>>> cargo
         path_deps: walk.manifests.keys().filter(|d| **d != dir && compiled(d)).map(path_crate).collect(),
         bystanders: walk.manifests.keys().filter(|d| **d != dir && !compiled(d)).map(stand_in).collect(),
         root,
@@ -334,19 +312,11 @@ impl<'a> Walk<'a> {
                 if let (Some((by, written)), true) = (asked, problem.labels.is_empty()) {
                     problem = problem.at(manifest_in(by.as_ref()).as_str(), written.span, "asked for here");
                 }
-<<<<<<< HEAD
-                if !self.problems.contains(&problem) {
-                    self.problems.push(problem);
-                }
-=======
                 self.report(problem);
->>>>>>> cargo
             }
         }
     }
 
-<<<<<<< HEAD
-=======
     /// Notes a problem, once: a manifest is walked over several times.
     fn report(&mut self, problem: Diagnostic) {
         if !self.problems.contains(&problem) {
@@ -354,7 +324,6 @@ impl<'a> Walk<'a> {
         }
     }
 
->>>>>>> cargo
     /// The workspace's members: patterns are matched against the manifests of the project.
     fn members(&mut self) -> Vec<(Dir, Written)> {
         let Some(manifest) = self.manifests.get(&self.root) else { return Vec::new() };
@@ -378,11 +347,7 @@ impl<'a> Walk<'a> {
             }
         }
         members.retain(|(dir, _)| !excluded.iter().any(|e| lies_in(dir.as_ref(), e.as_ref())));
-<<<<<<< HEAD
-        self.problems.extend(problems);
-=======
         problems.into_iter().for_each(|problem| self.report(problem));
->>>>>>> cargo
         members
     }
 
@@ -390,14 +355,6 @@ impl<'a> Walk<'a> {
     fn patch_paths(&mut self) -> Vec<(Dir, Written)> {
         let Some(manifest) = self.manifests.get(&self.root) else { return Vec::new() };
         let mut found = Vec::new();
-<<<<<<< HEAD
-        for written in &manifest.patches {
-            match resolve(&manifest.file, self.root.as_ref(), written) {
-                Ok(dir) => found.push((dir, written.clone())),
-                Err(problem) => self.problems.push(problem),
-            }
-        }
-=======
         let mut problems = Vec::new();
         for written in &manifest.patches {
             match resolve(&manifest.file, self.root.as_ref(), written) {
@@ -406,7 +363,6 @@ impl<'a> Walk<'a> {
             }
         }
         problems.into_iter().for_each(|problem| self.report(problem));
->>>>>>> cargo
         found
     }
 
@@ -420,15 +376,9 @@ impl<'a> Walk<'a> {
         let mut found = Vec::new();
         let mut problems = Vec::new();
         for dependency in manifest.dependencies.iter().filter(|d| wanted(d)) {
-<<<<<<< HEAD
-            let resolved = match &dependency.from {
-                From::Path(written) => resolve(&manifest.file, dir.as_ref(), written).map(|d| Some((d, written))),
-                From::Workspace(span) => self.inherited(&manifest.file, &dependency.name, span.clone()),
-=======
             let resolved = match &dependency.origin {
                 Origin::Path(written) => resolve(&manifest.file, dir.as_ref(), written).map(|d| Some((d, written))),
                 Origin::Workspace(span) => self.inherited(&manifest.file, &dependency.name, span.clone()),
->>>>>>> cargo
             };
             match resolved {
                 Ok(Some((dir, written))) => found.push((dir, written.clone())),
@@ -436,15 +386,7 @@ impl<'a> Walk<'a> {
                 Err(problem) => problems.push(problem),
             }
         }
-<<<<<<< HEAD
-        for problem in problems {
-            if !self.problems.contains(&problem) {
-                self.problems.push(problem);
-            }
-        }
-=======
         problems.into_iter().for_each(|problem| self.report(problem));
->>>>>>> cargo
         found
     }
 
@@ -464,15 +406,9 @@ impl<'a> Walk<'a> {
                 ));
         };
         let here = manifest_in(self.root.as_ref());
-<<<<<<< HEAD
-        match workspace.dependencies.iter().find(|d| d.name == name).map(|d| &d.from) {
-            Some(From::Path(written)) => resolve(&here, self.root.as_ref(), written).map(|dir| Some((dir, written))),
-            Some(From::Workspace(_)) | None => Ok(None),
-=======
         match workspace.dependencies.iter().find(|d| d.name == name).map(|d| &d.origin) {
             Some(Origin::Path(written)) => resolve(&here, self.root.as_ref(), written).map(|dir| Some((dir, written))),
             Some(Origin::Workspace(_)) | None => Ok(None),
->>>>>>> cargo
         }
     }
 
@@ -579,8 +515,6 @@ fn config_files(files: &dyn Files, root: Option<&RelPath>) -> Vec<RelPath> {
     found.collect()
 }
 
-<<<<<<< HEAD
-=======
 /// The files of each directory that a configuration has as a `directory` or `local-registry` in one of its `[source.…]`s.
 fn vendored(files: &dyn Files, config: &[RelPath]) -> Result<Vec<RelPath>, Diagnostic> {
     let mut found = Vec::new();
@@ -609,7 +543,6 @@ fn vendored(files: &dyn Files, config: &[RelPath]) -> Result<Vec<RelPath>, Diagn
     Ok(found)
 }
 
->>>>>>> cargo
 /// The crate of a package that becomes a component.
 fn target(files: &dyn Files, manifest: &Manifest) -> Result<Target, Diagnostic> {
     let package = manifest.package.as_ref().expect("a package was asked for, and found");
@@ -729,8 +662,6 @@ pub(super) mod tests {
             &self.listed
         }
     }
-<<<<<<< HEAD
-=======
 
     const MEMBERS: &str = r##"
 //- Cargo.toml
@@ -848,5 +779,4 @@ name = "fake"
         let chosen = text.replace("\"a\"", "\"a\"\ndefault-run = \"y\"");
         assert_eq!(Project::new(&chosen).find(".").target, Target::Bin { name: "y".to_owned() });
     }
->>>>>>> cargo
 }

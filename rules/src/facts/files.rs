@@ -135,7 +135,9 @@ impl ProjectFiles {
 
     /// Names below `dir` that can't be part of a path.
     pub fn unfit_below<'a>(&'a self, dir: Option<&'a RelPath>) -> impl Iterator<Item = &'a str> {
-        let inside = move |name: &&str| dir.is_none_or(|dir| name.strip_prefix(dir.as_str()).is_some_and(|r| r.starts_with('/')));
+        let inside = move |name: &&str| {
+            dir.is_none_or(|dir| name.strip_prefix(dir.as_str()).is_some_and(|r| r.starts_with('/')))
+        };
         self.unfit.iter().map(String::as_str).filter(inside)
     }
 

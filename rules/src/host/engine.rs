@@ -30,7 +30,7 @@ pub struct Runtime {
 }
 
 /// A component could not be compiled or loaded.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LoadError {
     /// The file, where there is one.
     pub path: Option<PathBuf>,

@@ -66,7 +66,8 @@ fn step(
     }
     let mut words = layer.argv.into_iter();
     let shell = words.next().expect("a layer runs something");
-    let env = layer.env.into_iter().map(|(name, value)| (name.to_owned(), Word::new(vec![Part::Text(value)]))).collect();
+    let env =
+        layer.env.into_iter().map(|(name, value)| (name.to_owned(), Word::new(vec![Part::Text(value)]))).collect();
     Ok(Step {
         name: layer.name.as_str(),
         tree,

@@ -1,6 +1,6 @@
 //! Component: a recipe's steps, then what languages share: componentize where a core module comes out, validate.
 
-use run_engine::action::{Action, ActionId, Input, Network, Slot, Source, Work, Word};
+use run_engine::action::{Action, ActionId, Input, Network, Slot, Source, Word, Work};
 use run_engine::path::RelPath;
 use run_engine::tree::{Node, Tree};
 
@@ -89,11 +89,9 @@ fn action(lowering: &Lowering<'_>, component: &Component, step: &Step, before: &
         inputs.push(made(work().join(file), maker));
     }
     match &step.work {
-        StepWork::Builtin { builtin: function, args } => Action {
-            outputs: step.outputs.clone(),
-            varying,
-            ..builtin(label, place, function, args.clone(), inputs)
-        },
+        StepWork::Builtin { builtin: function, args } => {
+            Action { outputs: step.outputs.clone(), varying, ..builtin(label, place, function, args.clone(), inputs) }
+        }
         StepWork::Process { program: (toolchain, program), args, env } => {
             for (name, tree) in &step.toolchains {
                 let at = path(&format!("{TOOLCHAIN}/{name}"));
@@ -120,4 +118,3 @@ fn action(lowering: &Lowering<'_>, component: &Component, step: &Step, before: &
         }
     }
 }
-

@@ -21,7 +21,11 @@ use crate::wiring::{Part, Problem, Wiring, wire};
 ///
 /// # Errors
 /// Every mismatch, at the place in `run.toml` where it is to be mended.
-pub fn wiring(manifest: &Manifest, facts: &Facts, target: &str) -> Result<(Option<Wiring>, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub fn wiring(
+    manifest: &Manifest,
+    facts: &Facts,
+    target: &str,
+) -> Result<(Option<Wiring>, Vec<Diagnostic>), Vec<Diagnostic>> {
     let parts = Parts::of(manifest, facts, target)?;
     let root = parts.part(target);
     let others: Vec<Part<'_>> = parts.depends.keys().filter(|n| **n != target).map(|n| parts.part(n)).collect();
@@ -109,9 +113,12 @@ fn resolve<'a>(manifest: &'a Manifest, name: &str) -> Result<Resolved<'a>, Vec<D
             Ok(Some((component, depends)))
         }
         Recipe::Script(script) => Err(vec![
-            Diagnostic::error("opaque-composition", format!("`{name}` is made by a script and can't be a part of another target"))
-                .at(&manifest.file, script.span.clone(), "what it exports is known only once it is built")
-                .help("name the components themselves, or write the whole composition as one script"),
+            Diagnostic::error(
+                "opaque-composition",
+                format!("`{name}` is made by a script and can't be a part of another target"),
+            )
+            .at(&manifest.file, script.span.clone(), "what it exports is known only once it is built")
+            .help("name the components themselves, or write the whole composition as one script"),
         ]),
     }
 }
@@ -151,7 +158,11 @@ pub fn lower_script(lowering: &mut Lowering<'_>, compose: &Compose, facts: &Scri
 }
 
 /// Adds the check of a composed component; its interface is what its own bytes say.
-pub fn check(lowering: &mut Lowering<'_>, target: &Spanned<TargetName>, composed: &(ActionId, RelPath)) -> super::component::Checked {
+pub fn check(
+    lowering: &mut Lowering<'_>,
+    target: &Spanned<TargetName>,
+    composed: &(ActionId, RelPath),
+) -> super::component::Checked {
     let inputs = vec![made(builtins::component(), composed)];
     let label = format!("{} check", target.as_str());
     let place = lowering.place(&target.span);

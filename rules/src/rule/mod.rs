@@ -11,6 +11,8 @@
 pub mod command;
 pub mod component;
 pub mod compose;
+pub mod native;
+pub mod package;
 pub mod test;
 
 use std::collections::BTreeMap;
@@ -83,9 +85,5 @@ fn search_path<'a>(toolchains: impl Iterator<Item = &'a str>) -> Word {
 
 /// The environment every process has, besides what its rule adds.
 fn environment(path: Word) -> BTreeMap<String, Word> {
-    BTreeMap::from([
-        ("LANG".to_owned(), "C.UTF-8".into()),
-        ("PATH".to_owned(), path),
-        ("TZ".to_owned(), "UTC".into()),
-    ])
+    BTreeMap::from([("LANG".to_owned(), "C.UTF-8".into()), ("PATH".to_owned(), path), ("TZ".to_owned(), "UTC".into())])
 }

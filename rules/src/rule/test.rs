@@ -1,14 +1,13 @@
 //! Test: one action a case. Its result is kept like any other, so a test never runs twice for the same inputs.
 
-use run_engine::action::{Action, Input, Source};
-use run_engine::path::RelPath;
+use run_engine::action::{Action, Input, Place, Source};
 
 use super::{builtin, made, path};
 use crate::builtin as builtins;
 use crate::capability::{Access, DirGrant};
 use crate::facts::Facts;
-use crate::host::{Limits, OptLevel};
-use crate::lower::Lowering;
+use crate::host::Limits;
+use crate::lower::{Lowering, Provider};
 use crate::manifest::{Call, Component, Expected, Test};
 
 /// A test, as it will be run.
@@ -72,41 +71,33 @@ impl Case {
 
     /// The action.
     #[must_use]
-    pub fn action(
-        self,
-        lowering: &Lowering<'_>,
-        facts: &Facts,
-        target: &str,
-        offered: &crate::lower::Provider,
-        place: Option<run_engine::action::Place>,
-    ) -> Action {
+    pub fn action(self, facts: &Facts, target: &str, offered: &Provider, place: Option<Place>) -> Action {
         let component = offered.component.as_ref().expect("only what is a component has such tests");
         let mut inputs = vec![made(builtins::component(), component)];
         for (number, dir) in self.dirs.iter().enumerate() {
             let tree = facts.test_dirs[&directory_name(dir)].clone();
-            inputs.push(Input { at: Some(path(&format!("{}/{number}", builtins::test::DIRS))), source: Source::Tree(tree) });
+            inputs.push(Input {
+                at: Some(path(&format!("{}/{number}", builtins::test::DIRS))),
+                source: Source::Tree(tree),
+            });
         }
         let label = format!("{target} test {}", self.label);
         let mut action = builtin(label, place, &builtins::TEST, self.args, inputs);
         action.outputs = vec![builtins::report()];
-        let native: Option<(run_engine::action::ActionId, RelPath)> = offered.native.clone();
-        action.accelerators = native.map(|(id, file)| (builtins::NATIVE_CODE.to_owned(), id, file)).into_iter().collect();
-        let _ = lowering;
+        let native = offered.native.clone();
+        action.accelerators =
+            native.map(|(id, file)| (builtins::NATIVE_CODE.to_owned(), id, file)).into_iter().collect();
         action
     }
 }
 
 fn limits(lowering: &Lowering<'_>, memory: u64, fuel: u64) -> Vec<String> {
     vec![
-        format!("level={}", level_name(lowering.level)),
+        format!("level={}", builtins::native::level_name(lowering.level)),
         format!("epoch={}", lowering.epoch_seconds),
         format!("memory={memory}"),
         format!("fuel={fuel}"),
     ]
-}
-
-const fn level_name(level: OptLevel) -> &'static str {
-    builtins::native::level_name(level)
 }
 
 fn guest_directory(dir: &DirGrant) -> String {

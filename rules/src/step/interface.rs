@@ -64,6 +64,12 @@ impl ExternName {
         Self(resolve.name_world_key(key))
     }
 
+    /// The name that [`ExternName::as_str`] gave.
+    #[must_use]
+    pub fn from_written(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// The name as written in WIT.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -39,6 +39,22 @@ impl World {
         }
     }
 
+    /// Reads what [`World::encoded`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// `bad-wit` for any other bytes.
+    pub fn from_encoded(bytes: &[u8]) -> Result<Self, StepError> {
+        match wit_parser::decoding::decode_world(bytes) {
+            Ok((resolve, id)) => Ok(Self { resolve, id, files: Vec::new() }),
+            Err(error) => {
+                let mut diagnostic = Diagnostic::error("bad-wit", "these bytes are not an encoded world");
+                diagnostic.notes = causes(error.as_ref());
+                Err(diagnostic.into())
+            }
+        }
+    }
+
     /// The world as WIT text: its package, then every other package it needs, sorted by name.
     #[must_use]
     pub fn wit(&self) -> String {

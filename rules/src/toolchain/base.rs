@@ -10,11 +10,63 @@ use super::{HostFile, ToolchainError, find_in};
 
 /// The set. Shell, POSIX file and text tools, archives; nothing that compiles and nothing that talks to a network.
 pub const NAMES: &[&str] = &[
-    "awk", "basename", "bash", "cat", "chmod", "cksum", "comm", "cp", "cut", "date", "dirname", "echo", "env", "expr",
-    "false", "find", "fold", "grep", "gzip", "head", "join", "ln", "ls", "md5sum", "mkdir", "mktemp", "mv", "nl", "od",
-    "paste", "printf", "pwd", "readlink", "realpath", "rm", "rmdir", "sed", "seq", "sh", "sha1sum", "sha256sum",
-    "sleep", "sort", "split", "stat", "tail", "tar", "tee", "test", "touch", "tr", "true", "uname", "uniq", "wc",
-    "xargs", "yes",
+    "awk",
+    "basename",
+    "bash",
+    "cat",
+    "chmod",
+    "cksum",
+    "comm",
+    "cp",
+    "cut",
+    "date",
+    "dirname",
+    "echo",
+    "env",
+    "expr",
+    "false",
+    "find",
+    "fold",
+    "grep",
+    "gzip",
+    "head",
+    "join",
+    "ln",
+    "ls",
+    "md5sum",
+    "mkdir",
+    "mktemp",
+    "mv",
+    "nl",
+    "od",
+    "paste",
+    "printf",
+    "pwd",
+    "readlink",
+    "realpath",
+    "rm",
+    "rmdir",
+    "sed",
+    "seq",
+    "sh",
+    "sha1sum",
+    "sha256sum",
+    "sleep",
+    "sort",
+    "split",
+    "stat",
+    "tail",
+    "tar",
+    "tee",
+    "test",
+    "touch",
+    "tr",
+    "true",
+    "uname",
+    "uniq",
+    "wc",
+    "xargs",
+    "yes",
 ];
 
 /// Where the executables stand in the tree.
@@ -42,7 +94,11 @@ pub fn files(path: &[PathBuf], extra: &[&str]) -> Result<Vec<HostFile>, Toolchai
     if !missing.is_empty() {
         return Err(ToolchainError::new(
             format!("this machine has no `{}`", missing.join("`, `")),
-            format!("install {} and make sure that `PATH` leads to {}", one_or_many(&missing, "it", "them"), one_or_many(&missing, "it", "them")),
+            format!(
+                "install {} and make sure that `PATH` leads to {}",
+                one_or_many(&missing, "it", "them"),
+                one_or_many(&missing, "it", "them")
+            ),
         ));
     }
     let mut files = BTreeMap::new();
@@ -52,9 +108,8 @@ pub fn files(path: &[PathBuf], extra: &[&str]) -> Result<Vec<HostFile>, Toolchai
                 files.insert(at, from);
             }
         }
-        let at = RelPath::new(&format!("{BIN}/{name}")).map_err(|e| {
-            ToolchainError::new(format!("the tool {e}"), "use the plain name of an executable")
-        })?;
+        let at = RelPath::new(&format!("{BIN}/{name}"))
+            .map_err(|e| ToolchainError::new(format!("the tool {e}"), "use the plain name of an executable"))?;
         files.insert(at, from.clone());
     }
     Ok(files.into_iter().map(|(at, from)| HostFile { at, from }).collect())
@@ -67,9 +122,11 @@ fn one_or_many<'a>(list: &[&str], one: &'a str, many: &'a str) -> &'a str {
 /// The libraries an executable loads, by the name it loads them under. A script, or a static program, loads none.
 fn libraries(executable: &Path) -> Vec<(String, PathBuf)> {
     match lddtree::DependencyAnalyzer::default().analyze(executable) {
-        Ok(tree) => {
-            tree.libraries.into_values().filter_map(|l| Some((file_name(&l.name), l.realpath?.canonicalize().ok()?))).collect()
-        }
+        Ok(tree) => tree
+            .libraries
+            .into_values()
+            .filter_map(|l| Some((file_name(&l.name), l.realpath?.canonicalize().ok()?)))
+            .collect(),
         Err(_) => Vec::new(),
     }
 }

@@ -16,8 +16,21 @@ const PROGRAMS: &[&str] = &["collect2", "ld", "as"];
 
 /// The objects and libraries a link reads.
 const LIBRARIES: &[&str] = &[
-    "Scrt1.o", "crt1.o", "crti.o", "crtbeginS.o", "crtendS.o", "crtn.o", "libc.so", "libc.so.6", "libc_nonshared.a",
-    "libgcc.a", "libgcc_s.so.1", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1",
+    "Scrt1.o",
+    "crt1.o",
+    "crti.o",
+    "crtbeginS.o",
+    "crtendS.o",
+    "crtn.o",
+    "libc.so",
+    "libc.so.6",
+    "libc_nonshared.a",
+    "libgcc.a",
+    "libgcc_s.so.1",
+    "libm.so.6",
+    "libdl.so.2",
+    "libpthread.so.0",
+    "librt.so.1",
 ];
 
 /// What there is of a C compiler.

@@ -15,6 +15,7 @@ use std::time::SystemTime;
 
 use run_engine::action::MountedTree;
 use run_engine::digest::DigestFunction;
+use run_engine::files::stamp::Stamp;
 use run_engine::files::stat_cache::{FileState, StatCache, digest_files};
 use run_engine::path::RelPath;
 use run_engine::tree::{Node, Tree};
@@ -53,6 +54,8 @@ pub struct Toolchains {
     function: DigestFunction,
     /// Digests of files all over the machine; its root is `/`.
     cache: StatCache,
+    /// Every file that was digested, with its stamp.
+    watched: Vec<(PathBuf, Stamp)>,
 }
 
 /// The name of the file that what is remembered of the machine's files lies in.
@@ -70,7 +73,7 @@ impl Toolchains {
             // Nothing remembered costs one more reading of the files.
             Err(_) => StatCache::new(function, looked),
         };
-        Self { directory, function, cache }
+        Self { directory, function, cache, watched: Vec::new() }
     }
 
     /// Remembers what was learnt. What can't be written is learnt again the next time.
@@ -84,6 +87,12 @@ impl Toolchains {
             Ok(())
         };
         let _ = write();
+    }
+
+    /// Every file whose stamp was relied on.
+    #[must_use]
+    pub fn into_watched(self) -> Vec<(PathBuf, Stamp)> {
+        self.watched
     }
 
     /// A toolchain that is used where it is: `files` are the part of `directory` that an action could see.
@@ -167,7 +176,9 @@ impl Toolchains {
         }
         let mut tree = Tree::new();
         for (file, state) in files.iter().zip(digest_files(Path::new("/"), &absolute, &mut self.cache)) {
-            let node = match state.map_err(|e| bad(file, &e))? {
+            let state = state.map_err(|e| bad(file, &e))?;
+            self.watched.push((file.from.clone(), state.stamp()));
+            let node = match state {
                 FileState::File { digest, stamp } => Node::File { digest, executable: stamp.is_executable() },
                 FileState::Symlink { target, .. } => Node::Symlink { target: target.into() },
             };
@@ -205,8 +216,7 @@ impl Toolchains {
 /// The first executable file called `name` in these directories.
 #[must_use]
 pub fn find_in(path: &[PathBuf], name: &str) -> Option<PathBuf> {
-    let is_executable = |file: &Path| {
-        fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    };
+    let is_executable =
+        |file: &Path| fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
     path.iter().filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(|file| is_executable(file))
 }
