@@ -185,6 +185,10 @@ impl Expected<'_> {
                 Some(actual) => value::compare(function, expected, &actual).map(unequal),
                 None => Ok(Some(mismatch(expected, "nothing"))),
             },
+            // A message may be written as it is; quoted, it is WAVE like any other value.
+            (None, Some(expected), Err(Some(Val::String(message)))) if !is_literal(expected) => {
+                Ok((expected != message).then(|| mismatch(&format!("err({expected:?})"), &format!("err({message:?})"))))
+            }
             (None, Some(expected), Err(Some(payload))) => {
                 value::compare_error(function, expected, payload).map(unequal)
             }
@@ -208,6 +212,11 @@ impl Expected<'_> {
             (None, None) => "to return".to_owned(),
         }
     }
+}
+
+/// Whether a text says itself that it is a string: quoted, or with its type in front.
+fn is_literal(text: &str) -> bool {
+    text.starts_with('"') || text.starts_with("string:")
 }
 
 fn run_command(program: &Program, named: &Named<'_>) -> Result<Verdict, String> {
