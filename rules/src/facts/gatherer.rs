@@ -32,7 +32,7 @@ use crate::step::interface::{Interface as Shown, Shape};
 use crate::step::kind::Kind;
 use crate::step::wit::{self, World};
 use crate::step::{script, validate};
-use crate::toolchain::{ToolchainError, Toolchains, base, cc};
+use crate::toolchain::{HostFile, ToolchainError, Toolchains, answers, base, cc, find_in};
 
 /// What gathering works with.
 pub struct Surroundings<'a> {
@@ -620,7 +620,12 @@ impl Gatherer<'_> {
             }
         }
         let names: Vec<&str> = extra.iter().map(String::as_str).collect();
-        let files = base::files(path, &names)?;
+        // The directories' stamps stand for the executables in them; a library that is replaced is seen by its digest.
+        let answer = self.toolchains.answers().get(&format!("tools {names:?} in {path:?}"), path, || {
+            let files = base::files(path, &names)?;
+            Ok(answers::encode(files.iter().map(|f| (f.at.to_string(), f.from.display().to_string()))))
+        })?;
+        let files: Vec<HostFile> = answers::decode(&answer).filter_map(host_file).collect();
         let tools = self.toolchains.copied("base", &files)?;
         self.base.insert(extra.to_vec(), Arc::clone(&tools));
         Ok(tools)
@@ -634,9 +639,8 @@ impl Gatherer<'_> {
         if let Some(tree) = self.rust.get(target.triple()) {
             return Ok(Arc::clone(tree));
         }
-        let environment = self.surroundings.environment;
         let told = |d: Diagnostic| vec![d.at(&self.manifest.file, span.clone(), "")];
-        let found = RustToolchain::locate(self.files.root(), &environment.tools, target).map_err(told)?;
+        let found = self.locate_rust(target).map_err(told)?;
         self.watch_rust_choice();
         let unreadable = |e: std::io::Error| {
             let message = format!("the toolchain in `{}` can't be read: {e}", found.sysroot.display());
@@ -653,6 +657,32 @@ impl Gatherer<'_> {
             .map_err(|e| self.toolchain_problem(&e, Some(span)))?;
         self.rust.insert(target.triple(), Arc::clone(&tree));
         Ok(tree)
+    }
+
+    /// Asks rustc where it is, unless it has been asked and nothing that decides the answer has moved.
+    fn locate_rust(&self, target: WasmTarget) -> Result<RustToolchain, Diagnostic> {
+        let (root, environment) = (self.files.root(), self.surroundings.environment);
+        let mut depends: Vec<PathBuf> = root
+            .ancestors()
+            .flat_map(|dir| ["rust-toolchain.toml", "rust-toolchain"].map(|name| dir.join(name)))
+            .chain(environment.watched.iter().cloned())
+            .chain(find_in(&environment.path, "rustc"))
+            .collect();
+        depends.extend(environment.path.iter().cloned());
+        let question = format!("rust {} {root:?} {:?}", target.triple(), environment.tools);
+        let answer = self.toolchains.answers().get(&question, &depends, || {
+            let found = RustToolchain::locate(root, &environment.tools, target)?;
+            Ok(answers::encode([
+                ("sysroot".to_owned(), found.sysroot.display().to_string()),
+                ("version".to_owned(), found.version),
+                ("host".to_owned(), found.host),
+            ]))
+        })?;
+        let said = |wanted: &str| {
+            let found = answers::decode(&answer).find(|(name, _)| *name == wanted);
+            found.map(|(_, value)| value.to_owned()).unwrap_or_default()
+        };
+        Ok(RustToolchain { sysroot: said("sysroot").into(), version: said("version"), host: said("host"), target })
     }
 
     /// Notes what decides which Rust is used: rustup's settings, and the files a project picks a toolchain by.
@@ -681,8 +711,22 @@ impl Gatherer<'_> {
             return Ok(Arc::clone(tree));
         }
         let environment = self.surroundings.environment;
-        let found = cc::find(&environment.path, &environment.tools)
-            .and_then(|found| self.toolchains.linked("cc", &found.files, &found.links))
+        let (path, tools) = (&environment.path, &environment.tools);
+        let answer = self.toolchains.answers().get(&format!("cc in {path:?} {tools:?}"), path, || {
+            let found = cc::find(path, tools)?;
+            let pair =
+                |kind: &'static str| move |f: &HostFile| (format!("{kind} {}", f.at), f.from.display().to_string());
+            Ok(answers::encode(found.files.iter().map(pair("file")).chain(found.links.iter().map(pair("link")))))
+        });
+        let found = answer
+            .and_then(|answer| {
+                let of = |kind: &'static str| {
+                    let named = answers::decode(&answer)
+                        .filter_map(move |(n, v)| Some((n.strip_prefix(kind)?.trim_start(), v)));
+                    named.filter_map(host_file).collect::<Vec<_>>()
+                };
+                self.toolchains.linked("cc", &of("file"), &of("link"))
+            })
             .map_err(|e| self.toolchain_problem(&e, None))?;
         self.cc = Some(Arc::clone(&found));
         Ok(found)
@@ -744,6 +788,11 @@ const GRANTED_BY: &[(&str, &str)] = &[
     ("wasi:http/outgoing-handler", "http-client"),
     ("wasi:sockets/tcp-create-socket", "net-connect"),
 ];
+
+/// A file of a toolchain, as an answer has it.
+fn host_file((at, from): (&str, &str)) -> Option<HostFile> {
+    Some(HostFile { at: RelPath::new(at).ok()?, from: from.into() })
+}
 
 /// A world that comes with this program.
 fn standard(name: &str) -> Gathers<World> {

@@ -3,6 +3,7 @@
 //! A toolchain is part of the input root of every action that uses it. It is digested once and looked at again by the
 //! stamps of its files; [`MountedTree`] carries the digest into keys and the directory into sandboxes.
 
+pub mod answers;
 pub mod base;
 pub mod cc;
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use answers::Answers;
 use run_engine::action::MountedTree;
 use run_engine::digest::DigestFunction;
 use run_engine::files::stamp::Stamp;
@@ -56,6 +58,8 @@ pub struct Toolchains {
     cache: StatCache,
     /// Every file that was digested, with its stamp.
     watched: Vec<(PathBuf, Stamp)>,
+    /// What tools said about themselves.
+    answers: Answers,
 }
 
 /// The name of the file that what is remembered of the machine's files lies in.
@@ -73,7 +77,8 @@ impl Toolchains {
             // Nothing remembered costs one more reading of the files.
             Err(_) => StatCache::new(function, looked),
         };
-        Self { directory, function, cache, watched: Vec::new() }
+        let answers = Answers::open(&directory, looked);
+        Self { directory, function, cache, watched: Vec::new(), answers }
     }
 
     /// Remembers what was learnt. What can't be written is learnt again the next time.
@@ -87,6 +92,12 @@ impl Toolchains {
             Ok(())
         };
         let _ = write();
+    }
+
+    /// What tools said about themselves.
+    #[must_use]
+    pub const fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// Every file whose stamp was relied on.
