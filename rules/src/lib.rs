@@ -8,6 +8,8 @@ pub mod manifest;
 pub mod name;
 pub mod quantity;
 pub mod host;
+pub mod inspect;
 pub mod value;
 pub mod step;
+pub mod versions;
 pub mod wiring;
