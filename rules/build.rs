@@ -1,5 +1,7 @@
 //! Writes down which version of each crate this program is locked to: builtins put them into their keys.
 
+#![expect(clippy::disallowed_methods, reason = "cargo speaks to build scripts through the environment")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 

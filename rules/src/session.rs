@@ -14,7 +14,7 @@ use run_engine::action::ActionId;
 use run_engine::build::{Outcome, Request, Services, build};
 use run_engine::cancel::Cancel;
 use run_engine::clock::MonotonicClock;
-use run_engine::digest::{Blob, Digest, DigestFunction};
+use run_engine::digest::{Blob, BlobDigest, Digest, DigestFunction};
 use run_engine::event::EventSink;
 use run_engine::files::stamp::Stamp;
 use run_engine::files::stat_cache::StatCache;
@@ -26,9 +26,10 @@ use run_engine::sandbox::bare::Bare;
 use run_engine::schedule::Limits;
 use run_engine::store::disk::DiskStore;
 use run_engine::store::{Blobs, StoreError};
+use run_engine::tree::Node;
 use run_engine::witness::{At, Verdict, Witness};
 
-use crate::builtin::Table;
+use crate::builtin::{Table, native};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::facts::files::{Looked, ProjectFiles};
 use crate::facts::{Surroundings, gather, gatherer};
@@ -76,10 +77,22 @@ pub struct Options {
     pub revision: String,
     /// A moment before anything is looked at.
     pub looked: SystemTime,
+    /// The time of day, for the stamps of what a build has just written.
+    pub clock: TimeOfDay,
     /// The environment.
     pub environment: Environment,
     /// What is asked for.
     pub ask: Ask,
+}
+
+/// Tells the time of day: a value, so that only the command line asks the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeOfDay(pub fn() -> SystemTime);
+
+impl TimeOfDay {
+    fn now(self) -> SystemTime {
+        (self.0)()
+    }
 }
 
 /// What is asked of a project.
@@ -139,16 +152,27 @@ pub struct UpToDate {
     pub n_targets: u32,
     /// Its tests, all of which had passed.
     pub tests: Vec<String>,
-    /// For [`Goal::Native`]: the digest of the component's native code.
-    pub native: Option<String>,
-    /// Where the store is.
+    /// For [`Goal::Native`]: the component.
+    pub runnable: Option<Runnable>,
+}
+
+/// A built component as it is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runnable {
+    /// The digest of its native code.
+    pub native: BlobDigest,
+    /// How the native code was optimised.
+    pub level: OptLevel,
+    /// Where the store is that has it.
     pub store: PathBuf,
-    /// The digest function of the workspace.
-    pub function: Option<DigestFunction>,
-    /// How native code was optimised.
-    pub is_debug: bool,
+    /// The digest function of that workspace.
+    pub function: DigestFunction,
     /// Seconds since 1970 at which virtual time starts.
     pub epoch_seconds: u64,
+    /// The most it may be granted, as in the manifest.
+    pub capabilities: Vec<String>,
+    /// The guest's variables.
+    pub env: Vec<(String, String)>,
 }
 
 /// A project, opened.
@@ -165,6 +189,8 @@ pub struct Session {
     watched: Vec<(PathBuf, Stamp)>,
     warnings: Vec<Diagnostic>,
     table: Table,
+    /// Parts of tests' names; a test is chosen that holds one, or whose target is named.
+    filters: Vec<String>,
 }
 
 /// How a build goes about it.
@@ -219,7 +245,7 @@ fn witness_file(options: &Options) -> PathBuf {
 
 /// Everything an answer depends on that is not a file.
 fn identity(options: &Options) -> [u8; 32] {
-    let Options { root: _, store, default_store, profile, revision, looked: _, environment, ask } = options;
+    let Options { root: _, store, default_store, profile, revision, looked: _, clock: _, environment, ask } = options;
     let text = format!("{store:?} {default_store:?} {profile:?} {revision} {environment:?} {ask:?}");
     *DigestFunction::Blake3.digest::<Blob>(text.as_bytes()).hash()
 }
@@ -244,7 +270,7 @@ impl Session {
         if let Ok(stamp) = Stamp::of(&options.root.join(MANIFEST)) {
             files.note(manifest_path, stamp);
         }
-        let names: Vec<String> = options.ask.targets.iter().map(|t| split(t).0.to_owned()).collect();
+        let (names, filters) = names_and_filters(&options.ask, &manifest);
         let mut scripts = |target: &str| gatherer::script_targets(&manifest, &files, target);
         let planned = plan(&manifest, &names, &mut scripts)?;
         let mut stats = read_stats(&options, &manifest);
@@ -267,6 +293,7 @@ impl Session {
         let (looked, directories) = (files.looked(), files.directories().to_vec());
         let watched = gathered.watched;
         Ok(Self {
+            filters,
             options,
             manifest,
             profile,
@@ -286,6 +313,12 @@ impl Session {
     #[must_use]
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
+    }
+
+    /// The project's directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.options.root
     }
 
     /// The manifest.
@@ -348,16 +381,17 @@ impl Session {
     /// A part that no target has.
     pub fn select(&self) -> Result<Selection, Diagnostic> {
         let mut selection = Selection::default();
-        if self.options.ask.targets.is_empty() {
+        if self.options.ask.targets.is_empty() || !self.filters.is_empty() {
             for index in 0..self.lowered.targets.len() {
                 self.choose(index, "", &mut selection)?;
             }
-        }
-        for asked in &self.options.ask.targets {
-            let (name, part) = split(asked);
-            let index =
-                self.lowered.targets.iter().position(|t| t.name == name).expect("what was asked for was planned");
-            self.choose(index, part, &mut selection)?;
+        } else {
+            for asked in &self.options.ask.targets {
+                let (name, part) = split(asked);
+                let is_it = |target: &Target| target.name == name;
+                let index = self.lowered.targets.iter().position(is_it).expect("what was asked for was planned");
+                self.choose(index, part, &mut selection)?;
+            }
         }
         selection.wanted.sort_unstable();
         selection.wanted.dedup();
@@ -391,8 +425,11 @@ impl Session {
                 selection.exports.extend(target.exports.clone());
             }
             ("", Goal::Tests) => {
-                selection.wanted.extend(target.tests.iter().map(|test| test.action));
-                selection.tests.extend(target.tests.clone());
+                let is_named = self.filters.is_empty() || self.options.ask.targets.contains(&target.name);
+                let fits = |test: &&TestTarget| is_named || self.filters.iter().any(|part| test.name.contains(part));
+                let tests: Vec<TestTarget> = target.tests.iter().filter(fits).cloned().collect();
+                selection.wanted.extend(tests.iter().map(|test| test.action));
+                selection.tests.extend(tests);
             }
             ("native", _) if let Some((id, output)) = &target.native => export(*id, output, ".cwasm"),
             ("wit", _) if let Some((id, output)) = &target.interface => export(*id, output, ".wit"),
@@ -499,21 +536,54 @@ impl Session {
         }
         for file in exported_files(selection, outcome) {
             let stamp = Stamp::of(&self.options.root.join(&file)).ok()?;
-            witness.saw(At::Inside(&file), stamp, SystemTime::now()).ok()?;
+            witness.saw(At::Inside(&file), stamp, self.options.clock.now()).ok()?;
         }
         Some(witness)
     }
 
     fn answer(&self, selection: &Selection, outcome: &Outcome) -> UpToDate {
-        let native = selection.targets.first().and_then(|index| self.lowered.targets[*index].native.as_ref());
         UpToDate {
             n_targets: u32::try_from(selection.targets.len()).unwrap_or(u32::MAX),
             tests: selection.tests.iter().map(|test| test.name.clone()).collect(),
-            native: native.and_then(|(id, path)| native_digest(outcome, *id, path)),
+            runnable: match self.options.ask.goal {
+                Goal::Native => self.runnable(selection, outcome),
+                _ => None,
+            },
+        }
+    }
+
+    /// The one component of a selection for [`Goal::Native`], as it is run; `None` where it is none, or was not built.
+    #[must_use]
+    pub fn runnable(&self, selection: &Selection, outcome: &Outcome) -> Option<Runnable> {
+        let target = &self.lowered.targets[*selection.targets.first()?];
+        let (action, path) = target.native.as_ref()?;
+        let Node::File { digest: native, .. } = outcome.known[action.index()].as_ref()?.node(path)? else {
+            return None;
+        };
+        let component = self.component_behind(&target.name);
+        Some(Runnable {
+            native,
+            level: self.level(),
             store: self.store.root().to_owned(),
-            function: Some(self.store.function()),
-            is_debug: self.profile == Profile::Debug,
+            function: self.store.function(),
             epoch_seconds: self.epoch_seconds(),
+            capabilities: component
+                .map(|c| c.capabilities.iter().map(|c| c.value.to_string()).collect())
+                .unwrap_or_default(),
+            env: component
+                .map(|c| c.env.iter().map(|(name, value)| (name.to_string(), value.clone())).collect())
+                .unwrap_or_default(),
+        })
+    }
+
+    /// The component whose grants a target has: itself, or a composition's root.
+    fn component_behind(&self, name: &str) -> Option<&manifest::Component> {
+        if let Some(component) = self.manifest.find_component(name) {
+            return Some(component);
+        }
+        match &self.manifest.find_compose(name)?.recipe {
+            manifest::Recipe::Root(root) => self.component_behind(root.as_str()),
+            manifest::Recipe::Script(_) => None,
         }
     }
 
@@ -547,22 +617,13 @@ fn native_platform(table: &Table, profile: Profile) -> Result<String, OpenError>
         .map_err(|e| OpenError::Machine { what: format!("this machine can't run WebAssembly: {e}"), helps: vec![] })
 }
 
-/// The digest of a file that an action left, as text.
-#[must_use]
-pub fn native_digest(outcome: &Outcome, action: ActionId, path: &RelPath) -> Option<String> {
-    match outcome.known[action.index()].as_ref()?.node(path)? {
-        run_engine::tree::Node::File { digest, .. } => Some(digest.to_string()),
-        _ => None,
-    }
-}
-
 /// Every file that exports put into the project.
 fn exported_files(selection: &Selection, outcome: &Outcome) -> Vec<RelPath> {
     let mut files = Vec::new();
     for export in &selection.exports {
         let Some(known) = &outcome.known[export.action.index()] else { continue };
         match known.node(&export.output) {
-            Some(run_engine::tree::Node::Directory(tree)) => {
+            Some(Node::Directory(tree)) => {
                 tree.walk(&mut |path, _| files.push(export.to.join(path)));
             }
             Some(_) => files.push(export.to.clone()),
@@ -570,6 +631,21 @@ fn exported_files(selection: &Selection, outcome: &Outcome) -> Vec<RelPath> {
         }
     }
     files
+}
+
+/// The targets that are named. Where tests are asked for, a name that is no target's is a part of a test's name, and
+/// then every target's tests are looked through.
+fn names_and_filters(ask: &Ask, manifest: &Manifest) -> (Vec<String>, Vec<String>) {
+    let mut names: Vec<String> = ask.targets.iter().map(|t| split(t).0.to_owned()).collect();
+    if ask.goal != Goal::Tests {
+        return (names, vec![]);
+    }
+    let mut filters = ask.targets.clone();
+    filters.retain(|name| manifest.find_kind(name).is_none());
+    if !filters.is_empty() {
+        names.clear();
+    }
+    (names, filters)
 }
 
 /// Splits `NAME:PART`.
@@ -641,37 +717,52 @@ fn write_if_changed(file: &Path, bytes: &[u8]) -> io::Result<()> {
     if fs::read(file).is_ok_and(|there| there == bytes) { Ok(()) } else { replace(file, bytes) }
 }
 
+/// Lines of `name=value`; anything that does not fit is no answer.
 impl UpToDate {
     fn encode(&self) -> Vec<u8> {
-        let mut text = format!(
-            "targets={}\nstore={}\ndebug={}\nepoch={}\n",
-            self.n_targets,
-            self.store.display(),
-            self.is_debug,
-            self.epoch_seconds
-        );
-        let function = self.function.map(DigestFunction::name);
-        let lines = function.map(|f| format!("function={f}\n")).into_iter();
-        let lines = lines.chain(self.native.iter().map(|n| format!("native={n}\n")));
-        text.extend(lines.chain(self.tests.iter().map(|name| format!("test={name}\n"))));
-        text.into_bytes()
+        let mut lines = vec![format!("targets={}", self.n_targets)];
+        lines.extend(self.tests.iter().map(|name| format!("test={name}")));
+        if let Some(Runnable { native, level, store, function, epoch_seconds, capabilities, env }) = &self.runnable {
+            lines.push(format!("native={native}"));
+            lines.push(format!("level={}", native::level_name(*level)));
+            lines.push(format!("store={}", store.display()));
+            lines.push(format!("function={function}"));
+            lines.push(format!("epoch={epoch_seconds}"));
+            lines.extend(capabilities.iter().map(|capability| format!("capability={capability}")));
+            lines.extend(env.iter().map(|(name, value)| format!("env={name}={}", value.escape_default())));
+        }
+        lines.join("\n").into_bytes()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut answer = Self::default();
-        for line in std::str::from_utf8(bytes).ok()?.lines() {
-            match line.split_once('=')? {
-                ("targets", n) => answer.n_targets = n.parse().ok()?,
-                ("store", dir) => answer.store = dir.into(),
-                ("debug", is) => answer.is_debug = is.parse().ok()?,
-                ("epoch", seconds) => answer.epoch_seconds = seconds.parse().ok()?,
-                ("native", digest) => answer.native = Some(digest.to_owned()),
-                ("test", name) => answer.tests.push(name.to_owned()),
-                ("function", "blake3") => answer.function = Some(DigestFunction::Blake3),
-                ("function", "sha256") => answer.function = Some(DigestFunction::Sha256),
-                _ => return None,
-            }
-        }
-        Some(answer)
+        let lines: Vec<(&str, &str)> =
+            std::str::from_utf8(bytes).ok()?.lines().map(|line| line.split_once('=')).collect::<Option<_>>()?;
+        let all = |name: &'static str| lines.iter().filter(move |(n, _)| *n == name).map(|(_, value)| *value);
+        let one = |name| all(name).next();
+        let runnable = match one("native") {
+            None => None,
+            Some(native) => Some(Runnable {
+                native: native.parse().ok()?,
+                level: [OptLevel::Speed, OptLevel::None]
+                    .into_iter()
+                    .find(|l| Some(native::level_name(*l)) == one("level"))?,
+                store: one("store")?.into(),
+                function: [DigestFunction::Blake3, DigestFunction::Sha256]
+                    .into_iter()
+                    .find(|f| Some(f.name()) == one("function"))?,
+                epoch_seconds: one("epoch")?.parse().ok()?,
+                capabilities: all("capability").map(str::to_owned).collect(),
+                // A value that had to be escaped is read from the manifest, the slow way.
+                env: all("env")
+                    .map(|pair| pair.split_once('=').filter(|(_, value)| !value.contains('\\')))
+                    .map(|pair| pair.map(|(name, value)| (name.to_owned(), value.to_owned())))
+                    .collect::<Option<_>>()?,
+            }),
+        };
+        Some(Self {
+            n_targets: one("targets")?.parse().ok()?,
+            tests: all("test").map(str::to_owned).collect(),
+            runnable,
+        })
     }
 }

@@ -217,6 +217,7 @@ impl Driver<'_, '_> {
                 Order::Run(id) => {
                     let prepared = self.prepared[id.index()].take().expect("a miss left what running needs");
                     if self.request.dry_run {
+                        self.sink.event(Event::Started { action: id, because: &prepared.reason });
                         self.outcome.would_run.push((id, prepared.reason.clone()));
                         orders.extend(self.schedule.step(Report::Failed(id)));
                         continue;

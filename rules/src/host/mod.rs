@@ -27,3 +27,4 @@ pub use engine::{LoadError, OptLevel, Runtime, STACK_BYTES};
 pub use grants::{Access, Dir, Grants, HostPort, Limits, Network, Output, Stdin, Streams};
 pub use outcome::{Ending, Frame, Limit, LimitHit, MissingImport, Outcome, SourceLine, Trap};
 pub use program::{HostError, Program};
+pub use wasmtime::component::Component;

@@ -1,0 +1,170 @@
+//! `run v2 init`: makes a project that builds at once.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use clap::ValueEnum;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::fail::Failure;
+
+/// Make a new project
+///
+/// Makes the directory NAME with a `run.toml`, a component, its interface and a test. The default starter is in
+/// WebAssembly's text format and needs no other tool.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The directory to make, and the project's name
+    name: String,
+    /// The language to start in
+    #[arg(long, value_name = "LANGUAGE")]
+    language: Option<Language>,
+    /// What to start with: a library of functions, a command, or a web page
+    #[arg(long, value_name = "TEMPLATE", default_value = "component")]
+    template: Template,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Language {
+    Wat,
+    Rust,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Template {
+    /// Functions that others call.
+    Component,
+    /// A program with arguments, streams and an exit status.
+    Command,
+    /// An HTTP handler.
+    Http,
+}
+
+/// The files of a starter: where they go, and their text, in which `{name}` stands for the project's name.
+type Starter = &'static [(&'static str, &'static str)];
+
+macro_rules! starter {
+    ($directory:literal: $($file:literal)*) => {
+        &[
+            (".gitignore", "/target\n/.run\n"),
+            $(($file, include_str!(concat!("../../templates/", $directory, "/", $file)))),*
+        ]
+    };
+}
+
+const WAT: Starter = starter!("wat": "run.toml" "components/hello.wat" "wit/hello.wit");
+
+const RUST_COMPONENT: Starter = starter!(
+    "rust-component": "run.toml" "Cargo.toml" "Cargo.lock" "src/lib.rs" "src/bindings.rs" "wit/hello.wit"
+);
+
+const RUST_COMMAND: Starter = starter!("rust-command": "run.toml" "Cargo.toml" "Cargo.lock" "src/main.rs");
+
+const RUST_HTTP: Starter = starter!("rust-http": "run.toml" "Cargo.toml" "Cargo.lock" "src/lib.rs");
+
+/// Makes it.
+pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
+    let starter = choose(args.language.unwrap_or(Language::Wat), args.template)?;
+    let target = context.env.directory.join(&args.name);
+    let name = target.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    check_name(name, &args.name)?;
+    make(&target, starter, name, &args.name)?;
+    if context.console.is_json() {
+        let files: Vec<&str> = starter.iter().map(|(file, _)| *file).collect();
+        return context.console.document(&json!({ "project": name, "directory": args.name, "files": files }));
+    }
+    context.console.say(&format!("made `{}`; next: cd {} && run v2 build\n", args.name, args.name));
+    Ok(())
+}
+
+fn choose(language: Language, template: Template) -> Result<Starter, Failure> {
+    match (language, template) {
+        (Language::Wat, Template::Component) => Ok(WAT),
+        (Language::Rust, Template::Component) => Ok(RUST_COMPONENT),
+        (Language::Rust, Template::Command) => Ok(RUST_COMMAND),
+        (Language::Rust, Template::Http) => Ok(RUST_HTTP),
+        (Language::Wat, Template::Command | Template::Http) => {
+            Err(Failure::yours("the text format has only the template `component`").help("add `--language rust`"))
+        }
+    }
+}
+
+/// The name stands in `run.toml`, so it has to be one that is understood there.
+fn check_name(name: &str, written: &str) -> Result<(), Failure> {
+    let is_fine = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    if is_fine {
+        return Ok(());
+    }
+    Err(Failure::yours(format!("`{written}` can't be a project's name"))
+        .help("use ASCII letters, digits, `-`, `_` and `.`, with a letter or digit first"))
+}
+
+/// Writes the files beside the target and moves them there in one step, so that nothing half-made is ever seen.
+fn make(target: &Path, starter: Starter, name: &str, shown: &str) -> Result<(), Failure> {
+    let parent = target.parent().unwrap_or(Path::new("."));
+    let failed = |what: &str| {
+        let what = format!("can't {what} `{shown}`");
+        move |error: std::io::Error| Failure::machine(what, error)
+    };
+    refuse_to_overwrite(target, starter, shown)?;
+    std::fs::create_dir_all(parent).map_err(failed("make the directory of"))?;
+    let draft = tempfile::Builder::new().prefix(".run-init-").tempdir_in(parent).map_err(failed("make"))?;
+    let project = draft.path().join("project");
+    for (file, text) in starter {
+        let file = project.join(file);
+        let directory = file.parent().expect("the file of a starter is in a directory");
+        std::fs::create_dir_all(directory).map_err(failed("make"))?;
+        std::fs::write(&file, text.replace("{name}", name)).map_err(failed("write the files of"))?;
+    }
+    // An empty directory gives way to one that is renamed over it; anything else does not.
+    match std::fs::rename(&project, target) {
+        Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {
+            Err(Failure::yours(format!("`{shown}` came to be while it was made")))
+        }
+        result => result.map_err(failed("make")),
+    }
+}
+
+/// A directory with something in it is somebody's work.
+fn refuse_to_overwrite(target: &Path, starter: Starter, shown: &str) -> Result<(), Failure> {
+    let there = match std::fs::read_dir(target) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(_) if target.is_file() => return Err(Failure::yours(format!("`{shown}` exists and is not a directory"))),
+        Err(error) => return Err(Failure::machine(format!("can't make `{shown}`"), error)),
+        Ok(entries) => entries.filter_map(Result::ok).map(|entry| entry.file_name()).collect::<Vec<_>>(),
+    };
+    let Some(first) = there.iter().min() else { return Ok(()) };
+    // The file that would have been overwritten says more than one that only happens to be there.
+    let clash = starter.iter().map(|(file, _)| *file).find(|file| target.join(file).exists());
+    let named = clash.map_or_else(|| first.to_string_lossy().into_owned(), str::to_owned);
+    Err(Failure::yours(format!("`{shown}/{named}` exists")).help("choose another name, or an empty directory"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_overwritten_and_nothing_is_half_made() {
+        let here = tempfile::tempdir().expect("a temporary directory");
+        let target = here.path().join("app");
+        std::fs::create_dir_all(target.join("wit")).expect("a directory");
+        std::fs::write(target.join("wit/hello.wit"), "mine").expect("a file");
+        assert!(make(&target, WAT, "app", "app").is_err());
+        let left: Vec<_> = std::fs::read_dir(here.path()).expect("a directory").collect();
+        assert_eq!(left.len(), 1, "drafts are removed");
+        assert!(!target.join("run.toml").exists());
+    }
+
+    #[test]
+    fn an_empty_directory_will_do() {
+        let here = tempfile::tempdir().expect("a temporary directory");
+        let target = here.path().join("app");
+        std::fs::create_dir(&target).expect("a directory");
+        make(&target, WAT, "app", "app").expect("it is empty");
+        let manifest = std::fs::read_to_string(target.join("run.toml")).expect("a file");
+        assert!(manifest.contains("name = \"app\""), "{manifest}");
+    }
+}

@@ -1,0 +1,270 @@
+//! Events → the public, versioned JSON of `cli/docs/events.md`: an event a line.
+//!
+//! These structs are not the engine's: renaming something there changes nothing here.
+
+use std::time::Duration;
+
+use run_engine::action::ActionId;
+use run_engine::event::{Event, Failure, Layer, Ran, Summary};
+use run_engine::explain::{Change, Changed, Reason};
+use run_engine::key::Field;
+use serde::Serialize;
+
+use super::Cast;
+use super::bytes::Bytes;
+use super::reason::{brief, shown_path};
+
+/// Raised when a field changes its meaning or goes away; new events and fields do not raise it.
+const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Public<'a> {
+    Planned {
+        schema: u32,
+        actions: u32,
+        wanted: u32,
+    },
+    Hit {
+        action: &'a str,
+        from: &'static str,
+    },
+    Started {
+        action: &'a str,
+        reason: PublicReason<'a>,
+    },
+    Built {
+        action: &'a str,
+        duration_ms: u64,
+        unchanged: bool,
+        #[serde(skip_serializing_if = "Bytes::is_empty")]
+        stdout: Bytes<'a>,
+        #[serde(skip_serializing_if = "Bytes::is_empty")]
+        stderr: Bytes<'a>,
+    },
+    Failed {
+        action: &'a str,
+        duration_ms: u64,
+        failure: PublicFailure<'a>,
+    },
+    Skipped {
+        action: &'a str,
+        because_of: Option<&'a str>,
+    },
+    Exported {
+        action: &'a str,
+        path: &'a str,
+    },
+    Degraded {
+        what: &'a str,
+        instead: &'a str,
+    },
+    Finished {
+        ok: bool,
+        built: u32,
+        reused: Reused,
+        failed: u32,
+        #[serde(skip_serializing_if = "is_zero")]
+        skipped: u32,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        cancelled: bool,
+        duration_ms: u64,
+    },
+}
+
+#[derive(Serialize)]
+struct Reused {
+    local: u32,
+    remote: u32,
+}
+
+#[derive(Serialize)]
+pub(crate) struct PublicReason<'a> {
+    kind: &'static str,
+    text: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<PublicChange<'a>>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct PublicChange<'a> {
+    what: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made_by: Option<&'a str>,
+    old: Option<&'a str>,
+    new: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum PublicFailure<'a> {
+    Ended { status: String, stdout: Bytes<'a>, stderr: Bytes<'a> },
+    MissingOutput { path: &'a str, stderr: Bytes<'a> },
+    BadOutput { path: &'a str, why: &'a str },
+    SourceChanged { path: &'a str, why: &'a str },
+    BadInput { why: &'a str },
+    Machine { why: &'a str },
+}
+
+/// An event as a line.
+pub(crate) fn line(event: &Event<'_>, cast: &Cast) -> String {
+    let mut line = serde_json::to_string(&public(event, cast)).expect("these structs have no maps with other keys");
+    line.push('\n');
+    line
+}
+
+/// The only event of a build that found everything in place without looking further.
+pub(crate) fn up_to_date(targets: u32, took: Duration, cast: &Cast) -> String {
+    let planned = Event::Planned { actions: 0, wanted: targets };
+    let finished = Event::Finished { summary: Summary { took, ..Summary::default() } };
+    line(&planned, cast) + &line(&finished, cast)
+}
+
+fn public<'a>(event: &'a Event<'a>, cast: &'a Cast) -> Public<'a> {
+    let name = |action: ActionId| cast.label(action);
+    match event {
+        Event::Planned { actions, wanted } => Public::Planned { schema: SCHEMA, actions: *actions, wanted: *wanted },
+        Event::Hit { action, from } => Public::Hit { action: name(*action), from: layer(*from) },
+        Event::Started { action, because } => Public::Started { action: name(*action), reason: reason(because) },
+        Event::Ran { action, took, how } => match how {
+            Ran::Built { unchanged, streams } => Public::Built {
+                action: name(*action),
+                duration_ms: milliseconds(*took),
+                unchanged: *unchanged,
+                stdout: Bytes(streams.stdout),
+                stderr: Bytes(streams.stderr),
+            },
+            Ran::Failed { failure: why } => {
+                Public::Failed { action: name(*action), duration_ms: milliseconds(*took), failure: failure(why) }
+            }
+        },
+        Event::Skipped { action, because_of } => {
+            Public::Skipped { action: name(*action), because_of: because_of.map(name) }
+        }
+        Event::Exported { action, path } => Public::Exported { action: name(*action), path: path.as_str() },
+        Event::Degraded { what, instead } => Public::Degraded { what, instead },
+        Event::Finished { summary } => finished(summary),
+    }
+}
+
+fn finished(summary: &Summary) -> Public<'static> {
+    Public::Finished {
+        ok: summary.is_success(),
+        built: summary.built,
+        reused: Reused { local: summary.reused_local, remote: summary.reused_remote },
+        failed: summary.failed,
+        skipped: summary.skipped,
+        cancelled: summary.cancelled,
+        duration_ms: milliseconds(summary.took),
+    }
+}
+
+/// A reason in public.
+pub(crate) fn reason(because: &Reason) -> PublicReason<'_> {
+    let (kind, changes) = match because {
+        Reason::New => ("new", &[][..]),
+        Reason::Changed(changes) => ("changed", changes.as_slice()),
+        Reason::ResultLost => ("result-lost", &[][..]),
+        Reason::FailedBefore => ("failed-before", &[][..]),
+        Reason::WeakerSandbox => ("weaker-sandbox", &[][..]),
+        Reason::Forced => ("forced", &[][..]),
+        Reason::Rewound => ("rewound", &[][..]),
+        Reason::Unexplained => ("unexplained", &[][..]),
+    };
+    PublicReason { kind, text: brief(because), changes: changes.iter().map(change).collect() }
+}
+
+/// A change in public.
+pub(crate) fn change(change: &Change) -> PublicChange<'_> {
+    let (what, name, made_by) = match &change.what {
+        Changed::Source { path } => ("source", shown_path(path), None),
+        Changed::Made { path, by } => ("made", shown_path(path), Some(by.as_str())),
+        Changed::Field { field, name } => (field_name(*field), name.as_str(), None),
+    };
+    PublicChange { what, name, made_by, old: change.old.as_deref(), new: change.new.as_deref() }
+}
+
+const fn field_name(field: Field) -> &'static str {
+    match field {
+        Field::Argument => "argument",
+        Field::Variable => "variable",
+        Field::Output => "output",
+        Field::Directory => "directory",
+        Field::Property => "property",
+        Field::Timeout => "timeout",
+        Field::Salt => "salt",
+        Field::InputRoot => "input-root",
+    }
+}
+
+fn failure(failure: &Failure) -> PublicFailure<'_> {
+    match failure {
+        Failure::Ended { status, stdout, stderr } => {
+            PublicFailure::Ended { status: status.to_string(), stdout: Bytes(stdout), stderr: Bytes(stderr) }
+        }
+        Failure::MissingOutput { path, stderr } => {
+            PublicFailure::MissingOutput { path: path.as_str(), stderr: Bytes(stderr) }
+        }
+        Failure::BadOutput { path, why } => PublicFailure::BadOutput { path, why },
+        Failure::SourceChanged { path, why } => PublicFailure::SourceChanged { path: shown_path(path), why },
+        Failure::BadInput { why } => PublicFailure::BadInput { why },
+        Failure::Machine { why } => PublicFailure::Machine { why },
+    }
+}
+
+const fn layer(layer: Layer) -> &'static str {
+    match layer {
+        Layer::Local => "local",
+        Layer::Remote => "remote",
+    }
+}
+
+fn milliseconds(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+}
+
+const fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, check};
+    use super::*;
+
+    #[test]
+    fn every_event_has_its_line() {
+        let cast = testing::cast();
+        check("json.txt", &testing::story(&mut |event| line(&event, &cast)));
+    }
+
+    #[test]
+    fn the_last_line_is_the_one_that_is_promised() {
+        let summary = Summary {
+            built: 3,
+            reused_local: 38,
+            reused_remote: 3,
+            took: Duration::from_millis(6100),
+            ..Summary::default()
+        };
+        assert_eq!(
+            line(&Event::Finished { summary }, &testing::cast()),
+            concat!(
+                r#"{"event":"finished","ok":true,"built":3,"reused":{"local":38,"remote":3},"failed":0,"#,
+                r#""duration_ms":6100}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn the_documentation_knows_every_event() {
+        let documentation = include_str!("../../docs/events.md");
+        let names = ["planned", "hit", "started", "built", "failed", "skipped", "exported", "degraded", "finished"];
+        for name in names {
+            assert!(documentation.contains(&format!("## `{name}`")), "cli/docs/events.md says nothing of `{name}`");
+        }
+    }
+}

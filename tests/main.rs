@@ -1,0 +1,6 @@
+//! Every test that runs the `run` binary, or looks at this repository: one binary, linked once.
+
+mod bad;
+mod commands;
+mod support;
+mod tidy;

@@ -1,0 +1,204 @@
+//! `Workspace`: a directory of its own, a home of its own and a store of its own, in which the real binary runs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// The root of this repository.
+pub(crate) fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository")
+}
+
+/// Whether expected texts are to be written instead of compared with.
+pub(crate) fn is_updating() -> bool {
+    given("UPDATE_EXPECT").is_some()
+}
+
+/// What the process that runs the tests was given: what a compiler behind the binary needs to be found.
+#[expect(clippy::disallowed_methods, reason = "tests have a door of their own")]
+fn given(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// A place to run the binary in; gone when dropped.
+pub(crate) struct Workspace {
+    root: TempDir,
+    /// Further variables.
+    pub(crate) env: BTreeMap<String, String>,
+}
+
+/// How a run of the binary ended, with what differs from run to run made the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    /// 128 + the signal for one that was killed, as shells have it.
+    pub(crate) status: i32,
+}
+
+impl Workspace {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
+        let root = TempDir::with_prefix("run-test-").expect("a temporary directory");
+        for directory in ["work", "home", "store"] {
+            fs::create_dir(root.path().join(directory)).expect("a directory");
+        }
+        let mut env = BTreeMap::new();
+        let homes = [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")];
+        for (name, beside) in homes {
+            // The tools' own homes stay where they are: they are what a test can't bring along.
+            let home = given(name).or_else(|| Some(format!("{}/{beside}", given("HOME")?)));
+            env.extend(home.map(|home| (name.to_owned(), home)));
+        }
+        env.extend(given("PATH").map(|path| ("PATH".to_owned(), path)));
+        Self { root, env }
+    }
+
+    /// A copy of a directory of this repository.
+    pub(crate) fn of(fixture: &Path) -> Self {
+        let workspace = Self::new();
+        copy(&repository().join(fixture), &workspace.directory());
+        workspace
+    }
+
+    /// Where the user stands at first.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.root.path().join("work")
+    }
+
+    /// Runs a program there, in `directory`.
+    pub(crate) fn run(&self, directory: &Path, program: &str, args: &[String]) -> Ended {
+        let program = if program == "run" { env!("CARGO_BIN_EXE_run") } else { program };
+        let output = Command::new(program)
+            .args(args)
+            .current_dir(directory)
+            .stdin(Stdio::null())
+            .env_clear()
+            .envs(&self.env)
+            .env("HOME", self.root.path().join("home"))
+            .env("RUN_CACHE_DIR", self.root.path().join("store"))
+            .output()
+            .expect("the program can be started");
+        Ended {
+            stdout: self.redact(&String::from_utf8_lossy(&output.stdout)),
+            stderr: self.redact(&String::from_utf8_lossy(&output.stderr)),
+            status: status(output.status),
+        }
+    }
+
+    /// Makes the same what differs from run to run: this place, durations and digests.
+    fn redact(&self, text: &str) -> String {
+        let root = self.root.path().display().to_string();
+        let text = text.replace(&format!("{root}/work"), "[ROOT]").replace(&root, "[PLACE]");
+        redact_digests(&redact_durations(&text))
+    }
+}
+
+fn status(status: std::process::ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt as _;
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+}
+
+/// `38 ms`, `6.1 s`, `2 m 05 s` and `"duration_ms":38` become `[ELAPSED]`.
+fn redact_durations(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(|line| redact_line(&line.split(' ').collect::<Vec<_>>())).collect();
+    after_each(&lines.join("\n"), "\"duration_ms\":", |c| c.is_ascii_digit(), "[ELAPSED]")
+}
+
+fn redact_line(words: &[&str]) -> String {
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let (mut redacted, mut rest): (Vec<String>, _) = (Vec::new(), words);
+    while let [first, after @ ..] = rest {
+        let (unit, end) = after.first().map_or(("", ""), |word| word.split_at(word.trim_end_matches([',', ')']).len()));
+        rest = match (is_number(first), unit, after) {
+            (true, "m", [_, seconds, unit, after @ ..]) if is_number(seconds) && unit.starts_with('s') => {
+                redacted.push(format!("[ELAPSED]{}", &unit[1..]));
+                after
+            }
+            (true, "ms" | "s", [_, after @ ..]) => {
+                redacted.push(format!("[ELAPSED]{end}"));
+                after
+            }
+            _ => {
+                redacted.push((*first).to_owned());
+                after
+            }
+        };
+    }
+    redacted.join(" ")
+}
+
+/// 64 hexadecimal digits become `[DIGEST]`.
+fn redact_digests(text: &str) -> String {
+    let mut redacted = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_hexdigit()) {
+        let run = &rest[start..];
+        let length = run.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(run.len());
+        redacted.push_str(&rest[..start]);
+        redacted.push_str(if length == 64 { "[DIGEST]" } else { &run[..length] });
+        rest = &run[length..];
+    }
+    redacted + rest
+}
+
+fn after_each(text: &str, mark: &str, goes: impl Fn(char) -> bool, instead: &str) -> String {
+    let mut parts = text.split(mark);
+    let mut redacted = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        redacted.push_str(mark);
+        redacted.push_str(instead);
+        redacted.push_str(part.trim_start_matches(&goes));
+    }
+    redacted
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
+        let entry = entry.expect("a directory can be listed");
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        match entry.file_type().expect("a file has a type") {
+            // What a build left in a fixture that somebody ran by hand is no part of it.
+            kind if kind.is_dir() && (entry.file_name() == "target" || entry.file_name() == ".run") => {}
+            kind if kind.is_dir() => copy(&source, &target),
+            kind if kind.is_symlink() => {
+                let aim = fs::read_link(&source).expect("a link leads somewhere");
+                std::os::unix::fs::symlink(aim, target).expect("a link");
+            }
+            _ => {
+                fs::copy(&source, &target).expect("a copy");
+            }
+        }
+    }
+}
+
+/// Splits a line into words as a shell would: blanks separate, `'…'` and `"…"` hold together.
+pub(crate) fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in line.chars() {
+        match (quote, c) {
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (Some(open), c) if open == c => quote = None,
+            (None, ' ') => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[test]
+fn what_differs_is_made_the_same() {
+    assert_eq!(redact_durations("in 38 ms"), "in [ELAPSED]");
+    assert_eq!(redact_durations("built: a, 2 m 05 s, unchanged"), "built: a, [ELAPSED], unchanged");
+    assert_eq!(redact_durations(r#"{"duration_ms":38}"#), r#"{"duration_ms":[ELAPSED]}"#);
+    assert_eq!(redact_digests(&format!("x {} fee", "0a".repeat(32))), "x [DIGEST] fee");
+    assert_eq!(words(r#"run v2 exec --args "s32:4 2" '' a"#), ["run", "v2", "exec", "--args", "s32:4 2", "", "a"]);
+}
