@@ -1,11 +1,12 @@
 //! One action, looked up or run: what a worker does with a task.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::worker::{Answer, Built, Common, Prepared};
+use super::worker::{Answer, Built, Common, Prepared, message_of};
 use crate::action::{Action, ActionId, Source, Work};
 use crate::digest::{ActionKey, BlobDigest};
 use crate::event::{Failure, Status};
@@ -363,7 +364,10 @@ fn run_process(common: &Common<'_>, job: &Job<'_>) -> Result<Executed, Trouble> 
 }
 
 fn run_builtin(common: &Common<'_>, action: &Action, call: &Call<'_>) -> Result<Executed, Trouble> {
-    let Returned { status, stdout, stderr, outputs } = match common.services.builtins.call(call) {
+    // A panic of the caller's function is that action's failure. What the function shares with others is its own affair.
+    let returned = catch_unwind(AssertUnwindSafe(|| common.services.builtins.call(call)))
+        .unwrap_or_else(|panic| Err(CallError::Bug(message_of(&*panic))));
+    let Returned { status, stdout, stderr, outputs } = match returned {
         Ok(returned) => returned,
         Err(CallError::Lost(digest)) => return Err(Trouble::Lost(digest)),
         Err(CallError::Store(e)) => return Err(e.into()),

@@ -435,6 +435,7 @@ mod tests {
                 Order::Ask(id) if says(id) == "hit" && !schedule.must_run(id) => Report::Hit(id),
                 Order::Ask(id) => Report::Miss(id),
                 Order::Run(id) if says(id) == "fail" => Report::Failed(id),
+                Order::Run(id) if says(id) == "lost, then fail" && schedule.must_run(id) => Report::Failed(id),
                 Order::Run(id) if lost.iter().any(|(who, _)| *who == name(id)) => {
                     let at = lost.iter().position(|(who, _)| *who == name(id)).unwrap();
                     let (_, producer) = lost.remove(at);
@@ -503,6 +504,99 @@ mod tests {
     fn a_lost_output_runs_its_producer_again_even_if_a_store_claims_to_have_it() {
         let script = &[("a", "hit"), ("b", "lost a")];
         assert_eq!(play("a\nb <- a", "b", 1, true, script), "hit a, b lost a, ran a, ran b");
+    }
+
+    #[test]
+    fn two_consumers_that_miss_one_output_run_its_producer_once() {
+        let script = &[("b", "lost a"), ("c", "lost a")];
+        let told = play("a\nb <- a\nc <- a\nd <- b c", "d", 2, true, script);
+        assert_eq!(told.matches("ran a").count(), 2, "{told}");
+        assert!(told.ends_with("ran b, ran c, ran d") || told.ends_with("ran c, ran b, ran d"), "{told}");
+    }
+
+    #[test]
+    fn a_producer_that_fails_the_second_time_takes_its_consumers_with_it() {
+        let script = &[("a", "lost, then fail"), ("b", "lost a")];
+        let told = play("a\nb <- a\nc <- b", "c", 1, true, script);
+        assert_eq!(told, "ran a, b lost a, failed a, skip b for a, skip c for a");
+    }
+
+    /// A schedule with one slot of each kind, brought to where `a`, `b` and `c` of a chain are done.
+    fn chain(keep_going: bool, test: impl FnOnce(&mut Schedule<'_>, [ActionId; 3])) {
+        let (actions, exports) = parse_graph("a\nb <- a\nc <- b\nlone");
+        let graph = ActionGraph::new(actions, exports).unwrap();
+        let ids = [0, 1, 2].map(ActionId);
+        let limits = Limits { cpu: 1, network: 1, keep_going };
+        let (mut schedule, _) = Schedule::new(&graph, &ids, vec![Duration::ZERO; 4], limits);
+        for id in ids {
+            schedule.step(Report::Miss(id));
+            schedule.step(Report::Succeeded(id));
+        }
+        test(&mut schedule, ids);
+    }
+
+    #[test]
+    fn what_nobody_can_read_is_made_again_and_its_consumers_stay() {
+        chain(true, |schedule, [a, b, _]| {
+            assert!(schedule.is_over());
+            assert_eq!(schedule.step(Report::Unreadable(b)), [Order::Ask(b)]);
+            assert!(schedule.must_run(b));
+            assert_eq!(schedule.step(Report::Unreadable(b)), [], "it is on its way");
+            assert_eq!(schedule.step(Report::Miss(b)), [Order::Run(b)]);
+            // What it reads is gone too: that is made first.
+            assert_eq!(schedule.step(Report::Lost { consumer: b, producer: a }), [Order::Ask(a)]);
+            assert_eq!(schedule.step(Report::Miss(a)), [Order::Run(a)]);
+            assert_eq!(schedule.step(Report::Succeeded(a)), [Order::Ask(b)]);
+            assert!(schedule.must_run(b));
+            schedule.step(Report::Miss(b));
+            assert_eq!(schedule.step(Report::Succeeded(b)), []);
+            assert!(schedule.is_over() && schedule.stuck().is_empty());
+        });
+    }
+
+    #[test]
+    fn a_producer_whose_own_producer_is_being_made_again_waits_for_it() {
+        chain(true, |schedule, [a, b, _]| {
+            assert_eq!(schedule.step(Report::Unreadable(a)), [Order::Ask(a)]);
+            assert_eq!(schedule.step(Report::Unreadable(b)), []);
+            schedule.step(Report::Miss(a));
+            assert_eq!(schedule.step(Report::Failed(a)), [Order::Skip { action: b, because_of: Some(a) }]);
+            assert!(schedule.is_over() && schedule.stuck().is_empty());
+        });
+    }
+
+    #[test]
+    fn a_build_that_is_stopping_makes_nothing_again() {
+        chain(true, |schedule, [_, b, _]| {
+            schedule.step(Report::Cancelled);
+            assert_eq!(schedule.step(Report::Unreadable(b)), []);
+            assert!(schedule.is_over() && schedule.stuck().is_empty());
+        });
+        let (actions, exports) = parse_graph("a\nb <- a");
+        let graph = ActionGraph::new(actions, exports).unwrap();
+        let (a, b) = (ActionId(0), ActionId(1));
+        let limits = Limits { cpu: 1, network: 1, keep_going: true };
+        let (mut schedule, _) = Schedule::new(&graph, &[b], vec![Duration::ZERO; 2], limits);
+        schedule.step(Report::Hit(a));
+        schedule.step(Report::Miss(b));
+        schedule.step(Report::Cancelled);
+        let skip = Order::Skip { action: b, because_of: None };
+        assert_eq!(schedule.step(Report::Lost { consumer: b, producer: a }), [skip]);
+        assert!(schedule.is_over() && schedule.stuck().is_empty());
+    }
+
+    #[test]
+    fn an_action_whose_key_is_out_of_date_is_asked_about_anew() {
+        let (actions, exports) = parse_graph("a\nb <- a");
+        let graph = ActionGraph::new(actions, exports).unwrap();
+        let (a, b) = (ActionId(0), ActionId(1));
+        let limits = Limits { cpu: 1, network: 1, keep_going: true };
+        let (mut schedule, _) = Schedule::new(&graph, &[b], vec![Duration::ZERO; 2], limits);
+        schedule.step(Report::Hit(a));
+        assert_eq!(schedule.step(Report::Miss(b)), [Order::Run(b)]);
+        assert_eq!(schedule.step(Report::Outdated(b)), [Order::Ask(b)]);
+        assert_eq!(schedule.step(Report::Failed(b)), [], "a key that can't be computed fails without having run");
+        assert!(schedule.is_over());
     }
 
     #[test]
