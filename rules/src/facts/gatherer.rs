@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use globset::GlobSetBuilder;
 use run_engine::action::MountedTree;
 use run_engine::digest::DigestFunction;
 use run_engine::files::scan::{Sources, scan};
@@ -82,7 +81,7 @@ pub fn gather(
         cc: None,
         watched: Vec::new(),
         warnings: Vec::new(),
-        made: makers(manifest),
+        makers: Makers::of(manifest),
     };
     let mut facts =
         Facts { epoch_seconds: surroundings.environment.source_date_epoch.unwrap_or(0), ..Facts::default() };
@@ -102,12 +101,24 @@ pub fn gather(
     Ok(Gathered { facts, watched, warnings: gatherer.warnings })
 }
 
-/// Every path that a command writes, with the command.
-fn makers(manifest: &Manifest) -> Vec<(RelPath, String)> {
-    let outputs = |command: &Command| -> Vec<_> {
-        command.outputs.iter().map(|output| (output.value.clone(), command.name.as_str().to_owned())).collect()
-    };
-    manifest.commands.iter().flat_map(outputs).collect()
+/// Who writes which file of the project.
+struct Makers(BTreeMap<RelPath, String>);
+
+impl Makers {
+    /// Every output of every command.
+    fn of(manifest: &Manifest) -> Self {
+        let outputs = |command: &Command| -> Vec<_> {
+            command.outputs.iter().map(|output| (output.value.clone(), command.name.as_str().to_owned())).collect()
+        };
+        Self(manifest.commands.iter().flat_map(outputs).collect())
+    }
+
+    /// The command that writes a file, or a directory above it. There is at most one: the manifest was checked to have
+    /// no output inside another.
+    fn find(&self, file: &RelPath) -> Option<&str> {
+        let above = std::iter::successors(file.parent(), RelPath::parent);
+        self.0.get(file).or_else(|| above.into_iter().find_map(|dir| self.0.get(&dir))).map(String::as_str)
+    }
 }
 
 /// The targets that a composition's script names, without any complaint: those come when facts are gathered.
@@ -137,8 +148,7 @@ pub struct Gatherer<'a> {
     cc: Option<Arc<MountedTree>>,
     watched: Vec<(PathBuf, Stamp)>,
     warnings: Vec<Diagnostic>,
-    /// What commands write, with the command.
-    made: Vec<(RelPath, String)>,
+    makers: Makers,
 }
 
 type Gathers<T> = Result<T, Vec<Diagnostic>>;
@@ -162,7 +172,7 @@ impl Gatherer<'_> {
                 facts.commands.insert(name.to_owned(), self.command(command)?);
             }
         }
-        for test in manifest.tests.iter().filter(|test| test.component.as_str() == name) {
+        for test in manifest.tests_of(name) {
             for dir in &test.dirs {
                 let tree = self.test_dir(dir)?;
                 facts.test_dirs.insert(crate::rule::test::directory_name(&dir.value), tree);
@@ -363,8 +373,11 @@ impl Gatherer<'_> {
 
     /// The paths that the commands a component depends on write.
     fn produced_for(&self, component: &Component) -> Vec<RelPath> {
-        let depends: BTreeSet<&str> = component.depends.iter().map(|name| name.as_str()).collect();
-        self.made.iter().filter(|(_, maker)| depends.contains(maker.as_str())).map(|(path, _)| path.clone()).collect()
+        let named = component.depends.iter().filter_map(|name| self.manifest.find_command(name.as_str()));
+        let mut commands: Vec<&Command> = named.collect();
+        // In the order of the file, whatever the order of their names here.
+        commands.sort_by_key(|command| command.name.span.start);
+        commands.into_iter().flat_map(|command| &command.outputs).map(|output| output.value.clone()).collect()
     }
 
     fn script(&mut self, path: &Spanned<RelPath>) -> Gathers<ScriptFacts> {
@@ -390,17 +403,14 @@ impl Gatherer<'_> {
     }
 
     fn command(&mut self, command: &Command) -> Gathers<CommandFacts> {
-        let mut globs = GlobSetBuilder::new();
         for pattern in &command.inputs {
-            globs.add(pattern.value.glob());
             if let (true, Ok(file)) = (pattern.value.is_literal(), RelPath::new(pattern.value.as_str()))
-                && !self.is_made(&file)
+                && self.makers.find(&file).is_none()
             {
                 self.must_exist(Some(&file), &pattern.span)?;
             }
         }
-        let globs = globs.build().expect("each pattern was compiled when it was checked");
-        let files = self.files.matching(None, &globs);
+        let files = self.files.matching(command.inputs.iter().map(|pattern| &pattern.value));
         let depends: BTreeSet<&str> = command.depends.iter().map(|name| name.as_str()).collect();
         let files = self.without_made(files, &depends, command.name.as_str(), &command.name.span)?;
         let inputs = self.tree(&files, &command.name.span)?;
@@ -518,9 +528,7 @@ impl Gatherer<'_> {
     ) -> Gathers<Tree> {
         let own = |(path, content): (&RelPath, &Content)| (*content == Content::Project).then(|| path.clone());
         let files: Vec<RelPath> = content.iter().filter_map(own).collect();
-        let depends: BTreeSet<String> =
-            self.made.iter().filter(|(p, _)| produced.contains(p)).map(|(_, m)| m.clone()).collect();
-        let depends: BTreeSet<&str> = depends.iter().map(String::as_str).collect();
+        let depends: BTreeSet<&str> = produced.iter().filter_map(|path| self.makers.find(path)).collect();
         let files = self.without_made(files, &depends, "this component", span)?;
         let mut tree = self.tree(&files, span)?;
         for (path, content) in content {
@@ -535,11 +543,6 @@ impl Gatherer<'_> {
         Ok(tree)
     }
 
-    /// Whether a target makes a file.
-    fn is_made(&self, file: &RelPath) -> bool {
-        self.made.iter().any(|(path, _)| file.starts_with(path))
-    }
-
     /// Leaves out files that targets make, which must be among those depended on.
     fn without_made(
         &self,
@@ -551,10 +554,10 @@ impl Gatherer<'_> {
         let mut kept = Vec::new();
         let mut problems = Vec::new();
         for file in files {
-            match self.made.iter().find(|(path, _)| file.starts_with(path)) {
+            match self.makers.find(&file) {
                 None => kept.push(file),
-                Some((_, maker)) if depends.contains(maker.as_str()) || maker == who => {}
-                Some((_, maker)) => problems.push(
+                Some(maker) if depends.contains(maker) || maker == who => {}
+                Some(maker) => problems.push(
                     Diagnostic::error(
                         "undeclared-producer",
                         format!("`{file}` is made by `{maker}` and read by {who}"),
