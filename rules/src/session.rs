@@ -676,7 +676,8 @@ pub fn read_manifest(root: &Path) -> Result<(Manifest, Vec<Diagnostic>), OpenErr
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         vec![
-            Diagnostic::error("bad-toml", format!("`{MANIFEST}` is not UTF-8 text (byte {at})"))
+            Diagnostic::error("malformed", format!("{MANIFEST} is not UTF-8 text"))
+                .note(format!("the first byte that does not fit is byte {at}"))
                 .help("save it as UTF-8"),
         ]
     })?;
