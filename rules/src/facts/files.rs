@@ -166,7 +166,7 @@ impl ProjectFiles {
     /// It is there and can't be read.
     pub fn bytes(&self, path: &RelPath) -> io::Result<Option<Vec<u8>>> {
         let place = self.root.join(path);
-        match Stamp::of(&place).and_then(|stamp| Ok((stamp, fs::read(&place)?))) {
+        match Stamp::of(&place).and_then(|stamp| Ok((stamp, self.read(path, &place)?))) {
             Ok((stamp, bytes)) => {
                 self.note(path.clone(), stamp);
                 Ok(Some(bytes))
@@ -177,6 +177,19 @@ impl ProjectFiles {
             }
             Err(e) => Err(e),
         }
+    }
+
+    /// The bytes of what a path leads to, which may be by a link and must be inside.
+    fn read(&self, path: &RelPath, place: &Path) -> io::Result<Vec<u8>> {
+        let (root, real) = (self.root.canonicalize()?, place.canonicalize()?);
+        let real = real.strip_prefix(&root).map_err(|_| io::Error::other("it is a link that leaves the project"))?;
+        // A link's own stamp says nothing of the file that it leads to.
+        if let Some(Ok(behind)) = real.to_str().map(RelPath::new)
+            && behind != *path
+        {
+            self.note(behind, Stamp::of(&root.join(real))?);
+        }
+        fs::read(place)
     }
 
     /// What stands at a path, whether git ignores it or not.

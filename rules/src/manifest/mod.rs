@@ -377,8 +377,6 @@ pub struct Build {
     pub output_dir: RelPath,
     /// Whether outputs are optimised.
     pub profile: Profile,
-    /// Whether only reproducible builds are accepted.
-    pub reproducible: bool,
 }
 
 /// `[cache]`: the store of results on this machine.
