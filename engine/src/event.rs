@@ -24,13 +24,14 @@ pub enum Event<'a> {
         from: Layer,
     },
     /// An action is run. The reason is not optional: an engine that can't say why it runs something does not compile.
+    /// It is told again for an action that has to wait once more, because an input of it was lost from the store.
     Started {
         /// Which.
         action: ActionId,
         /// Why.
         because: &'a Reason,
     },
-    /// An action that was run came to an end.
+    /// An action that was run came to an end. One whose inputs can't be put together comes to it without having started.
     Ran {
         /// Which.
         action: ActionId,
@@ -134,6 +135,11 @@ pub enum Failure {
     /// This machine could not do what was needed: disk, permissions, a missing sandbox feature.
     Machine {
         /// What.
+        why: String,
+    },
+    /// A builtin, or the engine itself, has a bug.
+    Bug {
+        /// What it said.
         why: String,
     },
 }

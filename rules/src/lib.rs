@@ -32,6 +32,8 @@ pub mod rule;
 pub mod session;
 pub mod step;
 pub mod target;
+#[cfg(test)]
+mod testing;
 pub mod toolchain;
 pub mod value;
 pub mod versions;

@@ -1,11 +1,12 @@
 //! One action, looked up or run: what a worker does with a task.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::worker::{Answer, Built, Common, Prepared};
+use super::worker::{Answer, Built, Common, Prepared, message_of};
 use crate::action::{Action, ActionId, Source, Work};
 use crate::digest::{ActionKey, BlobDigest};
 use crate::event::{Failure, Status};
@@ -99,7 +100,7 @@ pub(super) fn ask(
     lookup: bool,
     rewound: bool,
     remembered: Option<&Remembered>,
-    producers: &BTreeMap<ActionId, Arc<Known>>,
+    producers: BTreeMap<ActionId, Arc<Known>>,
 ) -> Answer {
     let action = common.graph.action(id);
     let blobs = common.services.blobs;
@@ -116,10 +117,9 @@ pub(super) fn ask(
     let mut weaker = false;
     if lookup {
         match find(common, action, &key) {
-            Ok(Found::Usable(known)) => return Answer::Hit { id, known, record },
-            Ok(Found::TooWeak) => weaker = true,
-            Ok(Found::Nothing) => {}
-            Err(e) => return failed(id, machine(&e)),
+            Found::Usable(known) => return Answer::Hit { id, known, record },
+            Found::TooWeak => weaker = true,
+            Found::Nothing => {}
         }
     }
     let reason = match remembered {
@@ -129,7 +129,7 @@ pub(super) fn ask(
         Some(r) if r.failed && r.record.key == record.key => Reason::FailedBefore,
         remembered => explain::reason(remembered.map(|r| &r.record), &record),
     };
-    Answer::Miss { id, prepared: Box::new(Prepared { root, key, record, reason }) }
+    Answer::Miss { id, prepared: Box::new(Prepared { root, key, record, reason, producers }) }
 }
 
 enum Found {
@@ -138,8 +138,14 @@ enum Found {
     Nothing,
 }
 
+/// Looks a key up. A store that can't be read has nothing: that costs time, and whether the action can run is then seen
+/// by running it.
+fn find(common: &Common<'_>, action: &Action, key: &ActionKey) -> Found {
+    try_find(common, action, key).unwrap_or(Found::Nothing)
+}
+
 /// Looks a key up. A result that can't be backed is forgotten, so that the next process does not stumble over it too.
-fn find(common: &Common<'_>, action: &Action, key: &ActionKey) -> Result<Found, StoreError> {
+fn try_find(common: &Common<'_>, action: &Action, key: &ActionKey) -> Result<Found, StoreError> {
     let services = common.services;
     let Some(result) = services.results.get(key)? else { return Ok(Found::Nothing) };
     let wanted = match action.work {
@@ -164,7 +170,6 @@ pub(super) fn run(
     id: ActionId,
     prepared: Box<Prepared>,
     accelerators: &[(String, Arc<Known>, RelPath)],
-    producers: &BTreeMap<ActionId, Arc<Known>>,
     forced: bool,
 ) -> Answer {
     let services = common.services;
@@ -186,23 +191,19 @@ pub(super) fn run(
         Err(e) => return done(took(), machine(&e)),
     };
     let action = common.graph.action(id);
-    let again = forced || matches!(prepared.reason, Reason::Rewound | Reason::WeakerSandbox);
-    let elsewhere = if again {
-        services.results.forget(&prepared.key).map(|()| Found::Nothing)
-    } else {
-        // Another process may have finished it between the lookup and the claim.
-        find(common, action, &prepared.key)
-    };
-    match elsewhere {
-        Ok(Found::Usable(known)) => return built(id, *prepared, known, took(), Executed::default(), true),
-        Ok(Found::TooWeak | Found::Nothing) => {}
-        Err(e) => return done(took(), machine(&e)),
+    if forced || prepared.reason == Reason::Rewound {
+        if let Err(e) = services.results.forget(&prepared.key) {
+            return done(took(), machine(&e));
+        }
+    } else if let Found::Usable(known) = find(common, action, &prepared.key) {
+        // Another process finished it between the lookup and the claim.
+        return built(id, *prepared, known, took(), Executed::default(), true);
     }
-    let executed = match execute(common, action, &prepared.root, accelerators) {
+    let executed = match execute_healing(common, action, &prepared.root, accelerators) {
         Ok(executed) => executed,
         Err(Trouble::Failure(failure)) => return done(took(), failure),
         Err(Trouble::Lost(digest)) => {
-            return match maker_of(action, digest, producers) {
+            return match maker_of(action, digest, &prepared.producers) {
                 Some(producer) => Answer::Lost { consumer: id, producer, prepared },
                 None => done(took(), Failure::Machine { why: format!("{digest} is gone from the store") }),
             };
@@ -223,11 +224,14 @@ fn built(
     by_other: bool,
 ) -> Answer {
     let Prepared { record, reason, .. } = prepared;
+    // What it costs to run is what it cost the other one; here it was only waited for.
+    let took = if by_other { known.result.took } else { took };
     let Executed { stdout, stderr, .. } = executed;
     Answer::Built(Box::new(Built { id, known, record, reason, took, stdout, stderr, by_other }))
 }
 
-fn failed(id: ActionId, failure: Failure) -> Answer {
+/// It failed before anything could be learned about it.
+pub(super) fn failed(id: ActionId, failure: Failure) -> Answer {
     Answer::Failed { id, record: None, reason: None, failure, took: Duration::ZERO }
 }
 
@@ -268,6 +272,23 @@ enum Trouble {
 impl From<StoreError> for Trouble {
     fn from(e: StoreError) -> Self {
         Self::Failure(machine(&e))
+    }
+}
+
+/// Executes, and again for each source file whose bytes turned out to be rotten in the store: the workspace has them.
+fn execute_healing(
+    common: &Common<'_>,
+    action: &Action,
+    root: &InputRoot,
+    accelerators: &[(String, Arc<Known>, RelPath)],
+) -> Result<Executed, Trouble> {
+    let mut healed = HashSet::new();
+    loop {
+        match execute(common, action, root, accelerators) {
+            // The store dropped the rotten bytes when it saw them, so the next attempt takes them in again.
+            Err(Trouble::Lost(digest)) if common.services.sources.has(digest) && healed.insert(digest) => {}
+            ended => return ended,
+        }
     }
 }
 
@@ -343,12 +364,15 @@ fn run_process(common: &Common<'_>, job: &Job<'_>) -> Result<Executed, Trouble> 
 }
 
 fn run_builtin(common: &Common<'_>, action: &Action, call: &Call<'_>) -> Result<Executed, Trouble> {
-    let Returned { status, stdout, stderr, outputs } = match common.services.builtins.call(call) {
+    // A panic of the caller's function is that action's failure. What the function shares with others is its own affair.
+    let returned = catch_unwind(AssertUnwindSafe(|| common.services.builtins.call(call)))
+        .unwrap_or_else(|panic| Err(CallError::Bug(message_of(&*panic))));
+    let Returned { status, stdout, stderr, outputs } = match returned {
         Ok(returned) => returned,
         Err(CallError::Lost(digest)) => return Err(Trouble::Lost(digest)),
         Err(CallError::Store(e)) => return Err(e.into()),
         Err(CallError::Machine(why)) => return Err(Trouble::Failure(Failure::Machine { why })),
-        Err(CallError::Bug(why)) => panic!("BUG: {why}"),
+        Err(CallError::Bug(why)) => return Err(bug(why)),
     };
     if common.services.cancel.is_cancelled() && status != 0 {
         return Err(Trouble::Failure(Failure::Ended { status: Status::Cancelled, stdout, stderr }));
@@ -361,12 +385,20 @@ fn run_builtin(common: &Common<'_>, action: &Action, call: &Call<'_>) -> Result<
     let mut declared = action.outputs.clone();
     declared.sort_unstable();
     for path in declared {
-        let bytes = returned.remove(&path).unwrap_or_else(|| panic!("BUG: `{}` did not return `{path}`", call.name));
+        let Some(bytes) = returned.remove(&path) else {
+            return Err(bug(format!("`{}` did not return `{path}`", call.name)));
+        };
         let digest = call.blobs.put(&bytes)?;
         outputs.push(Output { path, node: OutputNode::File { digest, executable: false } });
     }
-    assert!(returned.is_empty(), "BUG: `{}` returned more than it declares", call.name);
+    if let Some(path) = returned.keys().next() {
+        return Err(bug(format!("`{}` returned `{path}`, which it does not declare", call.name)));
+    }
     Ok(Executed { outputs, stdout, stderr })
+}
+
+const fn bug(why: String) -> Trouble {
+    Trouble::Failure(Failure::Bug { why })
 }
 
 /// The files behind accelerators. One that the store can't show as a file is left out: it is only a help.

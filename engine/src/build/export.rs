@@ -17,7 +17,11 @@ pub(super) fn export(
     workspace: &Path,
     blobs: &dyn Blobs,
 ) -> Result<bool, MaterializeError> {
-    let node = known.node(&export.output).expect("the graph checked that it is declared");
+    let Some(node) = known.node(&export.output) else {
+        // The graph checked that it lies below a declared output; whether it is in there only the action decides.
+        let cause = std::io::ErrorKind::NotFound.into();
+        return Err(StoreError { what: "find among what was made", path: export.output.as_str().into(), cause }.into());
+    };
     let mut files: Vec<(RelPath, Node)> = Vec::new();
     match node {
         Node::Directory(tree) => {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::action::{ActionId, Work};
 use crate::cancel::Cancel;
 use crate::clock::Clock;
-use crate::event::{Event, EventSink, Failure, Layer, Ran, Streams, Summary};
+use crate::event::{Event, EventSink, Failure, Layer, Ran, Status, Streams, Summary};
 use crate::explain::Reason;
 use crate::files::materialize::MaterializeError;
 use crate::files::scan::Sources;
@@ -113,6 +113,8 @@ pub fn build(
         sink,
         schedule,
         prepared: (0..graph.len()).map(|_| None).collect(),
+        fates: vec![None; graph.len()],
+        rewinds: vec![0; graph.len()],
         outcome: Outcome {
             summary: Summary::default(),
             known: vec![None; graph.len()],
@@ -122,13 +124,46 @@ pub fn build(
         },
         cancel_told: false,
     };
-    driver.run(orders);
-    driver.export();
-    let Driver { mut outcome, sink, .. } = driver;
-    outcome.summary.cancelled |= services.cancel.is_cancelled();
+    let mut orders = orders;
+    loop {
+        driver.run(orders);
+        orders = driver.export();
+        if orders.is_empty() {
+            break;
+        }
+    }
+    let Driver { mut outcome, sink, fates, .. } = driver;
+    outcome.summary = summarize(&fates);
+    outcome.summary.cancelled = services.cancel.is_cancelled();
     outcome.summary.took = services.clock.now().saturating_sub(started);
     sink.event(Event::Finished { summary: outcome.summary });
     outcome
+}
+
+/// How often one action may run again because what it made is lost. A store that loses it every time is broken, and the
+/// build must end.
+const REWINDS_MAX: u32 = 8;
+
+/// What became of an action. The last word counts: one that is run again ends once.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Built,
+    Reused,
+    Failed,
+    Skipped,
+}
+
+fn summarize(fates: &[Option<Fate>]) -> Summary {
+    let mut summary = Summary::default();
+    for fate in fates.iter().flatten() {
+        *match fate {
+            Fate::Built => &mut summary.built,
+            Fate::Reused => &mut summary.reused_local,
+            Fate::Failed => &mut summary.failed,
+            Fate::Skipped => &mut summary.skipped,
+        } += 1;
+    }
+    summary
 }
 
 fn count(n: usize) -> u32 {
@@ -156,6 +191,9 @@ struct Driver<'a, 'b> {
     schedule: Schedule<'a>,
     /// What looking an action up has taught us that running it needs.
     prepared: Vec<Option<Box<Prepared>>>,
+    fates: Vec<Option<Fate>>,
+    /// How often each action was run again because what it made is lost.
+    rewinds: Vec<u32>,
     outcome: Outcome,
     cancel_told: bool,
 }
@@ -199,7 +237,7 @@ impl Driver<'_, '_> {
             // Workers end when there is nobody left to send them work.
             drop(to_workers);
         });
-        debug_assert!(self.schedule.stuck().is_empty() || self.request.dry_run, "every action settles");
+        assert!(self.schedule.stuck().is_empty(), "BUG: these did not settle: {:?}", self.schedule.stuck());
     }
 
     fn obey(&mut self, orders: Vec<Order>, to_workers: &mpsc::Sender<Task>) {
@@ -222,16 +260,20 @@ impl Driver<'_, '_> {
                         orders.extend(self.schedule.step(Report::Failed(id)));
                         continue;
                     }
+                    if prepared.producers.iter().any(|(producer, used)| self.was_made_again(*producer, used)) {
+                        orders.extend(self.schedule.step(Report::Outdated(id)));
+                        continue;
+                    }
                     self.sink.event(Event::Started { action: id, because: &prepared.reason });
                     let accelerators = self.accelerators_of(id);
-                    let producers = self.producers_of(id);
                     let forced = self.request.forced.contains(&id);
-                    let task = Task::Run { id, prepared, accelerators, producers, forced };
+                    let task = Task::Run { id, prepared, accelerators, forced };
                     to_workers.send(task).expect("workers outlive the loop");
                 }
                 Order::Skip { action, because_of } => {
                     if !self.request.dry_run {
-                        self.outcome.summary.skipped += 1;
+                        self.fates[action.index()] = Some(Fate::Skipped);
+                        self.outcome.known[action.index()] = None;
                         self.sink.event(Event::Skipped { action, because_of });
                     }
                 }
@@ -242,6 +284,11 @@ impl Driver<'_, '_> {
     fn producers_of(&self, id: ActionId) -> BTreeMap<ActionId, Arc<Known>> {
         let known = |p: &ActionId| self.outcome.known[p.index()].clone().expect("producers settle first");
         self.graph.producers(id).iter().map(|p| (*p, known(p))).collect()
+    }
+
+    /// Whether a producer has settled anew since a key was computed from what it had left.
+    fn was_made_again(&self, producer: ActionId, used: &Arc<Known>) -> bool {
+        self.outcome.known[producer.index()].as_ref().is_some_and(|now| !Arc::ptr_eq(now, used))
     }
 
     /// The accelerators that could be made; one that failed is simply not there.
@@ -259,7 +306,7 @@ impl Driver<'_, '_> {
     fn take(&mut self, answer: Answer) -> Vec<Order> {
         let report = match answer {
             Answer::Hit { id, known, record } => {
-                self.outcome.summary.reused_local += 1;
+                self.fates[id.index()] = Some(Fate::Reused);
                 self.sink.event(Event::Hit { action: id, from: Layer::Local });
                 self.remember(id, record, None, None, Some(&known.result));
                 self.outcome.known[id.index()] = Some(known);
@@ -274,35 +321,51 @@ impl Driver<'_, '_> {
                 self.built(*built);
                 Report::Succeeded(id)
             }
-            Answer::Failed { id, record, reason, failure, took } => {
-                self.outcome.summary.failed += 1;
-                if let Some(reason) = &reason {
-                    if let Some(record) = record {
-                        self.remember(id, record, Some(took), Some(reason), None);
-                    }
-                } else {
-                    // It failed before it could be run; listeners still see a beginning and an end.
-                    self.sink.event(Event::Started { action: id, because: &Reason::New });
-                }
-                self.sink.event(Event::Ran { action: id, took, how: Ran::Failed { failure: &failure } });
-                self.outcome.failures.insert(id, failure);
+            Answer::Failed { id, record, failure, took, reason } => {
+                self.failed(id, record.zip(reason), failure, took);
                 Report::Failed(id)
             }
-            Answer::Lost { consumer, producer, prepared } => {
-                self.prepared[consumer.index()] = Some(prepared);
-                Report::Lost { consumer, producer }
-            }
+            Answer::Lost { consumer, producer, prepared } => self.lost(consumer, producer, *prepared),
         };
         self.schedule.step(report)
     }
 
+    fn failed(&mut self, id: ActionId, explained: Option<(KeyRecord, Reason)>, failure: Failure, took: Duration) {
+        self.fates[id.index()] = Some(Fate::Failed);
+        self.outcome.known[id.index()] = None;
+        let was_cancelled = matches!(failure, Failure::Ended { status: Status::Cancelled, .. });
+        if let Some((record, reason)) = explained
+            && !was_cancelled
+        {
+            self.remember(id, record, Some(took), Some(&reason), None);
+        }
+        self.sink.event(Event::Ran { action: id, took, how: Ran::Failed { failure: &failure } });
+        self.outcome.failures.insert(id, failure);
+    }
+
+    /// An input of `consumer` is gone. Who made it makes it again, unless that has happened already since the consumer
+    /// was looked up, or happens all the time.
+    fn lost(&mut self, consumer: ActionId, producer: ActionId, prepared: Prepared) -> Report {
+        if self.was_made_again(producer, &prepared.producers[&producer]) {
+            return Report::Outdated(consumer);
+        }
+        if self.may_rewind(producer) {
+            return Report::Lost { consumer, producer };
+        }
+        let why = format!("the store keeps losing what `{}` makes", self.graph.action(producer).label);
+        let explained = Some((prepared.record, prepared.reason));
+        self.failed(consumer, explained, Failure::Machine { why }, Duration::ZERO);
+        Report::Failed(consumer)
+    }
+
+    fn may_rewind(&mut self, id: ActionId) -> bool {
+        self.rewinds[id.index()] += 1;
+        self.rewinds[id.index()] <= REWINDS_MAX
+    }
+
     fn built(&mut self, built: Built) {
         let Built { id, known, record, reason, took, stdout, stderr, by_other } = built;
-        if by_other {
-            self.outcome.summary.reused_local += 1;
-        } else {
-            self.outcome.summary.built += 1;
-        }
+        self.fates[id.index()] = Some(if by_other { Fate::Reused } else { Fate::Built });
         let left = digest_of_outputs(&known.result);
         let unchanged = self.history.find(&self.graph.action(id).label).is_some_and(|r| r.left == left);
         self.remember(id, record, Some(took), Some(&reason), Some(&known.result));
@@ -331,20 +394,28 @@ impl Driver<'_, '_> {
         self.history.remember(label, remembered);
     }
 
-    /// Writes what was asked for into the workspace, also after a failure: what did succeed is there to be used.
-    fn export(&mut self) {
-        if self.request.dry_run {
-            return;
-        }
-        for wanted in self.request.exports {
+    /// Writes what was asked for into the workspace, also after a failure: what did succeed is there to be used. Returns
+    /// the orders to begin with when some of it has been lost from the store and is made again.
+    fn export(&mut self) -> Vec<Order> {
+        let mut lost = BTreeMap::new();
+        let exports = if self.request.dry_run { &[] } else { self.request.exports };
+        for wanted in exports {
             let Some(known) = self.outcome.known[wanted.action.index()].clone() else { continue };
             match export::export(&known, wanted, self.request.workspace, self.services.blobs) {
                 Ok(false) => {}
                 Ok(true) => self.sink.event(Event::Exported { action: wanted.action, path: &wanted.to }),
-                Err(e) => {
-                    self.outcome.export_error.get_or_insert(e);
-                }
+                Err(e @ MaterializeError::Lost { .. }) => drop(lost.entry(wanted.action).or_insert(e)),
+                Err(e) => drop(self.outcome.export_error.get_or_insert(e)),
             }
         }
+        let mut orders = Vec::new();
+        for (id, error) in lost {
+            let again = if self.may_rewind(id) { self.schedule.step(Report::Unreadable(id)) } else { Vec::new() };
+            if again.is_empty() {
+                self.outcome.export_error.get_or_insert(error);
+            }
+            orders.extend(again);
+        }
+        orders
     }
 }

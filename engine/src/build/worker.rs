@@ -1,6 +1,8 @@
 //! A worker: takes tasks, answers each once.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -36,7 +38,6 @@ pub(super) enum Task {
         id: ActionId,
         prepared: Box<Prepared>,
         accelerators: Vec<(String, Arc<Known>, RelPath)>,
-        producers: BTreeMap<ActionId, Arc<Known>>,
         /// Whether the user asked for it to be run whatever a store says.
         forced: bool,
     },
@@ -48,6 +49,8 @@ pub(super) struct Prepared {
     pub(super) key: crate::digest::ActionKey,
     pub(super) record: KeyRecord,
     pub(super) reason: Reason,
+    /// What the input root was put together from.
+    pub(super) producers: BTreeMap<ActionId, Arc<Known>>,
 }
 
 /// What a worker answers.
@@ -78,16 +81,36 @@ pub(super) fn serve(common: &Common<'_>, tasks: &Mutex<mpsc::Receiver<Task>>, an
         // The lock is held while waiting: one worker waits for a task, the others for the lock.
         let task = tasks.lock().expect("a worker that panics takes the build with it").recv();
         let Ok(task) = task else { return };
-        let answer = match task {
-            Task::Ask { id, lookup, rewound, remembered, producers } => {
-                attempt::ask(common, id, lookup, rewound, remembered.as_deref(), &producers)
-            }
-            Task::Run { id, prepared, accelerators, producers, forced } => {
-                attempt::run(common, id, prepared, &accelerators, &producers, forced)
-            }
-        };
+        let id = task.id();
+        // The driver counts on an answer: a panic must not be the last that is heard of an action. What is shared with
+        // other tasks is whole between any two statements.
+        let answer = catch_unwind(AssertUnwindSafe(|| perform(common, task)))
+            .unwrap_or_else(|panic| attempt::failed(id, Failure::Bug { why: message_of(&*panic) }));
         if answers.send(answer).is_err() {
             return;
         }
     }
+}
+
+fn perform(common: &Common<'_>, task: Task) -> Answer {
+    match task {
+        Task::Ask { id, lookup, rewound, remembered, producers } => {
+            attempt::ask(common, id, lookup, rewound, remembered.as_deref(), producers)
+        }
+        Task::Run { id, prepared, accelerators, forced } => attempt::run(common, id, prepared, &accelerators, forced),
+    }
+}
+
+impl Task {
+    const fn id(&self) -> ActionId {
+        match self {
+            Self::Ask { id, .. } | Self::Run { id, .. } => *id,
+        }
+    }
+}
+
+/// What a panic said, as far as it can be known.
+pub(super) fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a message").to_owned()
 }

@@ -134,6 +134,12 @@ impl Sources {
         }
     }
 
+    /// Whether there is a source for this content.
+    #[must_use]
+    pub fn has(&self, digest: BlobDigest) -> bool {
+        self.0.contains_key(&digest)
+    }
+
     /// Brings the bytes into the store unless it has them. Returns false when no source had them.
     ///
     /// # Errors

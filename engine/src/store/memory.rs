@@ -36,6 +36,12 @@ impl MemoryStore {
         lock(&self.blobs).remove(&digest).is_some()
     }
 
+    /// The bytes as they are, right or wrong: for tests of a store that does not look.
+    #[must_use]
+    pub fn get_unverified(&self, digest: BlobDigest) -> Option<Vec<u8>> {
+        lock(&self.blobs).get(&digest).cloned()
+    }
+
     /// Flips a bit of a blob, counted from the front and round and round, as a bad disk would. Returns false when the
     /// blob isn't there or is empty.
     pub fn flip_bit(&self, digest: BlobDigest, bit: usize) -> bool {

@@ -4,6 +4,8 @@
 //! golden test digests what each writes for a fixed input: when those bytes change and the revision does not, it fails.
 
 pub mod archive;
+#[cfg(test)]
+mod golden;
 pub mod join;
 pub mod native;
 pub mod shape;

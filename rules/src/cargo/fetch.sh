@@ -7,5 +7,9 @@ set -eu
 mkdir -p .run/out
 out=$PWD/.run/out
 cd "$PWD$1"
-cargo vendor --locked --versioned-dirs --respect-source-config "$2.run/out/vendor" > "$out/config.toml"
+# Quiet, cargo would not print the configuration either; so what it says is kept back unless something is wrong.
+log=$(CARGO_TERM_QUIET=false cargo vendor --locked --versioned-dirs --respect-source-config "$2.run/out/vendor" 2>&1 > "$out/config.toml") || {
+    printf '%s\n' "$log" >&2
+    exit 1
+}
 mkdir -p "$out/vendor"

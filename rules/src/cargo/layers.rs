@@ -367,7 +367,12 @@ const OFFLINE: &[(&str, &str)] =
     &[("CARGO_NET_OFFLINE", "true"), ("RUSTC_WRAPPER", ""), ("RUSTC_WORKSPACE_WRAPPER", "")];
 
 fn environment(more: impl IntoIterator<Item = (&'static str, &'static str)>) -> BTreeMap<&'static str, String> {
-    let always = [("CARGO_INCREMENTAL", "0"), ("CARGO_TERM_COLOR", "never"), ("CARGO_TERM_PROGRESS_WHEN", "never")];
+    let always = [
+        ("CARGO_INCREMENTAL", "0"),
+        ("CARGO_TERM_COLOR", "never"),
+        ("CARGO_TERM_QUIET", "true"),
+        ("CARGO_TERM_PROGRESS_WHEN", "never"),
+    ];
     always.into_iter().chain(more).map(|(key, value)| (key, value.to_owned())).collect()
 }
 

@@ -277,6 +277,8 @@ impl Bench {
             .current_dir(directory.path())
             .env_clear()
             .envs(&layer.env)
+            // What is proven is read off the lines that say what is compiled.
+            .env("CARGO_TERM_QUIET", "false")
             .env("PATH", path)
             .envs(self.cargo_home.iter().map(|home| ("CARGO_HOME", home)))
             .output()
