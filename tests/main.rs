@@ -1,6 +1,8 @@
-//! Every test that runs the `run` binary, or looks at this repository: one binary, linked once.
+//! Every test that runs the `run` binary, drives the whole engine, or looks at this repository: one binary, linked once.
 
 mod bad;
 mod commands;
+mod scenarios;
+mod simulate;
 mod support;
 mod tidy;

@@ -174,6 +174,10 @@ pub(crate) fn verdict(outcome: &Outcome) -> Result<(), Failure> {
     if outcome.summary.cancelled {
         return Err(Failure::told(Kind::Interrupted));
     }
+    if let Some(ActionFailure::Bug { why }) = outcome.failures.values().find(|f| matches!(f, ActionFailure::Bug { .. }))
+    {
+        return Err(Failure::new(Kind::Bug, why));
+    }
     let is_machine = |failure: &ActionFailure| matches!(failure, ActionFailure::Machine { .. });
     if !outcome.failures.is_empty() && outcome.failures.values().all(is_machine) {
         return Err(Failure::told(Kind::Machine));

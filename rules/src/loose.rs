@@ -97,7 +97,10 @@ fn action(tree: Tree, platform: String) -> Action {
 fn told(failure: Failure) -> String {
     match failure {
         Failure::Ended { stderr, .. } => String::from_utf8_lossy(&stderr).trim_end().to_owned(),
-        Failure::Machine { why } | Failure::BadInput { why } | Failure::BadOutput { why, .. } => why,
+        Failure::Machine { why }
+        | Failure::Bug { why }
+        | Failure::BadInput { why }
+        | Failure::BadOutput { why, .. } => why,
         Failure::SourceChanged { why, .. } => why,
         Failure::MissingOutput { path, .. } => format!("`{path}` was not made"),
     }

@@ -106,6 +106,7 @@ enum PublicFailure<'a> {
     SourceChanged { path: &'a str, why: &'a str },
     BadInput { why: &'a str },
     Machine { why: &'a str },
+    Bug { why: &'a str },
 }
 
 /// An event as a line.
@@ -211,6 +212,7 @@ fn failure(failure: &Failure) -> PublicFailure<'_> {
         Failure::SourceChanged { path, why } => PublicFailure::SourceChanged { path: shown_path(path), why },
         Failure::BadInput { why } => PublicFailure::BadInput { why },
         Failure::Machine { why } => PublicFailure::Machine { why },
+        Failure::Bug { why } => PublicFailure::Bug { why },
     }
 }
 

@@ -118,6 +118,7 @@ fn failed(label: &str, took: &str, failure: &Failure) -> String {
         // The sentence names the file.
         Failure::SourceChanged { why, .. } => format!("failed: {label}, {why}, {took}\nhelp: build again\n"),
         Failure::BadInput { why } => format!("failed: {label}, {why}, {took}\n"),
+        Failure::Bug { why } => format!("failed: {label}, {why}, {took}\nthis is a bug in `run`\n"),
         Failure::Machine { why } => {
             format!("failed: {label}, {why}, {took}\nhelp: `run v2 doctor` says what this machine lacks\n")
         }
