@@ -2,7 +2,10 @@
 
 mod bad;
 mod commands;
+mod hermetic;
+mod processes;
 mod scenarios;
 mod simulate;
 mod support;
 mod tidy;
+mod toolchains;

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
+
+pub(crate) mod story;
 
 /// The root of this repository.
 pub(crate) fn repository() -> &'static Path {
@@ -26,12 +28,13 @@ fn given(name: &str) -> Option<String> {
 /// A place to run the binary in; gone when dropped.
 pub(crate) struct Workspace {
     root: TempDir,
+    store: PathBuf,
     /// Further variables.
     pub(crate) env: BTreeMap<String, String>,
 }
 
 /// How a run of the binary ended, with what differs from run to run made the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -43,7 +46,7 @@ impl Workspace {
     /// An empty one.
     pub(crate) fn new() -> Self {
         let root = TempDir::with_prefix("run-test-").expect("a temporary directory");
-        for directory in ["work", "home", "store"] {
+        for directory in ["work", "home"] {
             fs::create_dir(root.path().join(directory)).expect("a directory");
         }
         let mut env = BTreeMap::new();
@@ -54,7 +57,14 @@ impl Workspace {
             env.extend(home.map(|home| (name.to_owned(), home)));
         }
         env.extend(given("PATH").map(|path| ("PATH".to_owned(), path)));
-        Self { root, env }
+        let store = root.path().join("store");
+        Self { root, store, env }
+    }
+
+    /// The same with another's store.
+    pub(crate) fn sharing(mut self, other: &Self) -> Self {
+        self.store.clone_from(&other.store);
+        self
     }
 
     /// A copy of a directory of this repository.
@@ -69,19 +79,37 @@ impl Workspace {
         self.root.path().join("work")
     }
 
-    /// Runs a program there, in `directory`.
-    pub(crate) fn run(&self, directory: &Path, program: &str, args: &[String]) -> Ended {
-        let program = if program == "run" { env!("CARGO_BIN_EXE_run") } else { program };
-        let output = Command::new(program)
-            .args(args)
+    /// A program that would run in `directory`, with nothing of what this process was given but the way to compilers.
+    pub(crate) fn program(&self, directory: &Path, program: &str) -> Command {
+        let mut command = Command::new(if program == "run" { env!("CARGO_BIN_EXE_run") } else { program });
+        command
             .current_dir(directory)
             .stdin(Stdio::null())
             .env_clear()
-            .envs(&self.env)
             .env("HOME", self.root.path().join("home"))
-            .env("RUN_CACHE_DIR", self.root.path().join("store"))
-            .output()
-            .expect("the program can be started");
+            .env("RUN_CACHE_DIR", &self.store)
+            .envs(&self.env);
+        command
+    }
+
+    /// Starts `run v2 LINE` in the workspace, and does not wait for it.
+    pub(crate) fn start(&self, line: &str) -> Child {
+        let mut command = self.program(&self.directory(), "run");
+        command.arg("v2").args(words(line)).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("the program can be started")
+    }
+
+    /// Runs `run v2 LINE` in the workspace.
+    pub(crate) fn v2(&self, line: &str) -> Ended {
+        self.ended(&self.start(line).wait_with_output().expect("the program ends"))
+    }
+
+    /// Runs a program, in `directory`.
+    pub(crate) fn run(&self, directory: &Path, program: &str, args: &[String]) -> Ended {
+        self.ended(&self.program(directory, program).args(args).output().expect("the program can be started"))
+    }
+
+    fn ended(&self, output: &Output) -> Ended {
         Ended {
             stdout: self.redact(&String::from_utf8_lossy(&output.stdout)),
             stderr: self.redact(&String::from_utf8_lossy(&output.stderr)),

@@ -1,0 +1,89 @@
+//! The same build elsewhere, as somebody else, with other `-j`: the same keys, the same bytes. Each has a store of its own,
+//! so that nothing can be had from the other.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use super::support::{Workspace, words};
+
+const PROJECT: &str = "fixtures/calculator";
+
+/// Builds with few things as they usually are.
+fn elsewhere() -> (Workspace, BTreeMap<String, Vec<u8>>) {
+    let workspace = Workspace::of(Path::new(PROJECT));
+    let root = workspace.directory();
+    let moved = root.join("a rather long name/with blanks");
+    fs::create_dir_all(moved.parent().expect("it has one")).expect("a directory");
+    let inside: Vec<_> = fs::read_dir(&root).expect("it can be listed").map(|entry| entry.expect("a file")).collect();
+    fs::create_dir(&moved).expect("a directory");
+    for entry in inside.iter().filter(|entry| entry.file_name() != "a rather long name") {
+        fs::rename(entry.path(), moved.join(entry.file_name())).expect("it can be moved");
+    }
+    let program = "umask 077; cd calc/src; exec \"$0\" v2 build -j 1";
+    let mut shell = workspace.program(&moved, "sh");
+    shell.args(["-c", program, env!("CARGO_BIN_EXE_run")]).envs([
+        ("LANG", "de_DE.UTF-8"),
+        ("LC_ALL", "tr_TR.UTF-8"),
+        ("TZ", "Pacific/Kiritimati"),
+        ("USER", "somebody-else"),
+        ("RUSTFLAGS", "--cfg never"),
+        ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
+        ("CARGO_TARGET_DIR", "/nowhere"),
+        ("MAKEFLAGS", "-j7"),
+        ("SECRET", "never seen"),
+    ]);
+    let ended = shell.output().expect("a shell");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let export = words("v2 why app --export ../keys");
+    assert_eq!(workspace.run(&moved, "run", &export).status, 0);
+    let outputs = outputs(&moved);
+    (workspace, outputs)
+}
+
+/// Every file that a build left for its user.
+fn outputs(project: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(project.join("target/wasm")).expect("it was built");
+    let read = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().expect("names are text");
+        (name, fs::read(entry.path()).expect("an output can be read"))
+    };
+    entries.map(|entry| read(entry.expect("an output"))).collect()
+}
+
+#[test]
+fn a_build_is_the_same_everywhere() {
+    let here = Workspace::of(Path::new(PROJECT));
+    let built = here.v2("build");
+    assert_eq!(built.status, 0, "{}", built.stderr);
+    let (there, outputs_there) = elsewhere();
+    let outputs_here = outputs(&here.directory());
+    assert_eq!(outputs_here.keys().collect::<Vec<_>>(), ["app.wasm", "calc.wasm", "hello.wasm", "web.wasm"]);
+    for (name, bytes) in &outputs_here {
+        assert!(outputs_there.get(name) == Some(bytes), "{name} differs");
+    }
+    let keys = there.directory().join("a rather long name/keys");
+    let compared = here.v2(&format!("why app --against '{}'", keys.display()));
+    assert_eq!(compared.stdout, "app has the same keys there and here\n");
+}
+
+#[test]
+fn the_callers_environment_reaches_no_action() {
+    let mut here = Workspace::new();
+    let manifest = r#"
+[project]
+name = "env"
+version = "1.0.0"
+
+[[command]]
+name = "env"
+run = ["sh", "-c", "env | sed 's/=.*//' | sort > env.txt; umask >> env.txt"]
+outputs = ["env.txt"]
+"#;
+    fs::write(here.directory().join("run.toml"), manifest).expect("a manifest can be written");
+    here.env.extend([("SECRET", "1"), ("LC_ALL", "C.UTF-8")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+    let built = here.v2("build");
+    assert_eq!(built.status, 0, "{}", built.stderr);
+    let seen = fs::read_to_string(here.directory().join("env.txt")).expect("it was written back");
+    assert_eq!(seen, "HOME\nLANG\nLC_ALL\nPATH\nPWD\nSOURCE_DATE_EPOCH\nTMPDIR\nTZ\n0022\n");
+}
