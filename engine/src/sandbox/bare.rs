@@ -2,18 +2,17 @@
 //! be seen, so results say so ([`Strength::Bare`]) and stay on this machine.
 
 use std::collections::BTreeMap;
-use std::fs::Permissions;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
+use super::scratch::Scratch;
 use super::{Execution, Job, OutputError, STREAM_BYTES_MAX, Sandbox, SandboxError};
 use crate::action::Network;
 use crate::cancel::Cancel;
@@ -25,7 +24,7 @@ use crate::store::{Output, Strength};
 /// The sandbox that works everywhere and hides little.
 #[derive(Debug)]
 pub struct Bare {
-    scratch: PathBuf,
+    scratch: Scratch,
     clients: BTreeMap<String, String>,
 }
 
@@ -37,9 +36,7 @@ impl Bare {
     /// # Errors
     /// [`SandboxError::Setup`] when the directory can't be made.
     pub fn new(scratch: &Path, clients: BTreeMap<String, String>) -> Result<Self, SandboxError> {
-        let scratch = scratch.to_owned();
-        std::fs::create_dir_all(&scratch).map_err(|cause| setup("make the directory", &scratch, cause))?;
-        Ok(Self { scratch, clients })
+        Ok(Self { scratch: Scratch::new(scratch)?, clients })
     }
 }
 
@@ -53,7 +50,7 @@ impl Sandbox for Bare {
     }
 
     fn run(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Execution, SandboxError> {
-        let private = Private::new(&self.scratch)?;
+        let private = self.scratch.private()?;
         let root = private.path().join("root");
         let home = private.path().join("home");
         for directory in [&root, &home] {
@@ -131,48 +128,6 @@ fn spawn(
     command.spawn().map_err(|cause| setup("start", &program, cause))
 }
 
-/// A directory that is gone when this is, whatever permissions the process left in it.
-struct Private(Option<tempfile::TempDir>);
-
-impl Private {
-    fn new(scratch: &Path) -> Result<Self, SandboxError> {
-        let directory = tempfile::Builder::new()
-            .prefix("action-")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(scratch)
-            .map_err(|cause| setup("make a private directory in", scratch, cause))?;
-        Ok(Self(Some(directory)))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.as_ref().expect("taken only on drop").path()
-    }
-}
-
-impl Drop for Private {
-    fn drop(&mut self) {
-        let Some(directory) = self.0.take() else { return };
-        let path = directory.keep();
-        if std::fs::remove_dir_all(&path).is_err() {
-            // A process may have made its directories unwritable. What still can't be removed then is left to the
-            // collector: it costs space and nothing else.
-            unlock(&path);
-            let _ = std::fs::remove_dir_all(&path);
-        }
-    }
-}
-
-/// Makes every directory below `path` writable again, following no links.
-fn unlock(path: &Path) {
-    let _ = std::fs::set_permissions(path, Permissions::from_mode(0o700));
-    let Ok(entries) = std::fs::read_dir(path) else { return };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|t| t.is_dir()) {
-            unlock(&entry.path());
-        }
-    }
-}
-
 /// A running process whose streams are being read, and which is ended with its whole group if it must be.
 struct Watch {
     child: Child,
@@ -189,55 +144,55 @@ impl Watch {
         Self { end: end_of(&child), stdout: Stream::new(stdout), stderr: Stream::new(stderr), child }
     }
 
-    /// Waits for the end, or makes it. Whatever the process left running in its group is killed too: the streams end
-    /// when the last holder of them does, so nobody is left when they are read to the end.
+    /// Waits for the end, or makes it. Whatever the process left running in its group is killed too.
     fn finish(mut self, timeout: Option<Duration>, cancel: &Cancel) -> (Status, Vec<u8>, Vec<u8>) {
         let started = Instant::now();
         let group = Pid::from_child(&self.child);
         let mut pause = if self.end.is_some() { CANCEL_TICK } else { Duration::from_micros(200) };
-        let status = loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => {
-                    break match (status.code(), status.signal()) {
-                        (Some(code), _) => Status::Exited(code),
-                        (None, signal) => Status::Signalled(signal.unwrap_or_default()),
-                    };
-                }
-                Ok(None) => {}
-                // Only a bug elsewhere can have reaped it; treat it as killed rather than wait for ever.
-                Err(_) => break Status::Signalled(0),
+        let early = loop {
+            if has_ended(&self.child) {
+                break None;
             }
             let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
-            let ended = if cancel.is_cancelled() {
-                Some(Status::Cancelled)
-            } else {
-                left.is_some_and(|left| left.is_zero()).then_some(Status::TimedOut)
-            };
-            if let Some(ended) = ended {
-                self.put_down(group);
-                break ended;
+            if cancel.is_cancelled() {
+                break Some(Status::Cancelled);
+            }
+            if left.is_some_and(|left| left.is_zero()) {
+                break Some(Status::TimedOut);
             }
             self.listen(left.map_or(pause, |left| left.min(pause)));
             pause = (pause * 2).min(if self.end.is_some() { CANCEL_TICK } else { ASK_TICK });
         };
+        if early.is_some() {
+            self.put_down(group);
+        }
+        // The process is not reaped yet, so its group's number is still its own.
         let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        let status = early.unwrap_or_else(|| match self.child.wait() {
+            Ok(status) => match status.code() {
+                Some(code) => Status::Exited(code),
+                None => Status::Signalled(status.signal().unwrap_or_default()),
+            },
+            // Only a bug elsewhere can have reaped it.
+            Err(_) => Status::Signalled(0),
+        });
+        let _ = self.child.wait();
         self.end = None;
-        while self.stdout.is_open() || self.stderr.is_open() {
+        let drained = Instant::now() + DRAIN;
+        while (self.stdout.is_open() || self.stderr.is_open()) && Instant::now() < drained {
             self.listen(CANCEL_TICK);
         }
         (status, self.stdout.kept, self.stderr.kept)
     }
 
-    /// Asks a process group to end, and a moment later makes it.
+    /// Asks a process group to end, and gives it a moment to.
     fn put_down(&mut self, group: Pid) {
         const GRACE: Duration = Duration::from_millis(500);
         let _ = rustix::process::kill_process_group(group, Signal::TERM);
         let asked = Instant::now();
-        while asked.elapsed() < GRACE && matches!(self.child.try_wait(), Ok(None)) {
+        while asked.elapsed() < GRACE && !has_ended(&self.child) {
             self.listen(ASK_TICK);
         }
-        let _ = rustix::process::kill_process_group(group, Signal::KILL);
-        let _ = self.child.wait();
     }
 
     /// Takes what the process has written; waits for that, or for its end, but not longer than `at_most`.
@@ -263,8 +218,19 @@ impl Watch {
 /// How long it may take us to hear of a cancellation while a process runs.
 const CANCEL_TICK: Duration = Duration::from_millis(20);
 
+/// How long the streams of a process are read after its end. Longer only if it moved something into another group,
+/// which this sandbox can't end; a build does not wait for that.
+const DRAIN: Duration = Duration::from_secs(1);
+
 /// How often a process is asked whether it has ended where nothing tells us.
 const ASK_TICK: Duration = Duration::from_millis(5);
+
+/// Whether a process has ended. It is left to be reaped, so that its number stays its own.
+fn has_ended(child: &Child) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    // An error means that there is nothing to wait for.
+    waitid(WaitId::Pid(Pid::from_child(child)), options).map_or(true, |status| status.is_some())
+}
 
 /// Something that can be waited for together with the streams; kernels before 5.3 have none.
 #[cfg(target_os = "linux")]
@@ -305,5 +271,98 @@ impl Stream {
             Err(Errno::INTR) => {}
             Ok(0) | Err(_) => self.pipe = None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::Word;
+    use crate::digest::DigestFunction;
+    use crate::path::RelPath;
+    use crate::store::memory::MemoryStore;
+    use crate::store::{Blobs as _, OutputNode};
+    use crate::tree::{Node, Tree};
+
+    /// Runs a shell script with one input file, `in/a`, and the outputs it is to leave.
+    fn run(script: &str, outputs: &[&str], timeout: Option<Duration>, cancel: &Cancel) -> (Execution, MemoryStore) {
+        let scratch = tempfile::tempdir().unwrap();
+        let blobs = MemoryStore::new(DigestFunction::Blake3);
+        let mut staged = Tree::new();
+        let digest = blobs.put(b"input").unwrap();
+        staged.insert(&RelPath::new("in/a").unwrap(), Node::File { digest, executable: false }).unwrap();
+        let argv: Vec<Word> = ["/bin/sh", "-c", script].map(Word::from).into();
+        let outputs: Vec<RelPath> = outputs.iter().map(|o| RelPath::new(o).unwrap()).collect();
+        let job = Job {
+            argv: &argv,
+            env: &BTreeMap::from([("PATH".to_owned(), Word::from("/usr/bin:/bin"))]),
+            directory: None,
+            staged: &staged,
+            mounts: &[],
+            outputs: &outputs,
+            network: Network::Denied,
+            timeout,
+            blobs: &blobs,
+        };
+        let sandbox = Bare::new(scratch.path(), BTreeMap::new()).unwrap();
+        let execution = sandbox.run(&job, cancel).unwrap();
+        drop(sandbox);
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "nothing is left behind");
+        (execution, blobs)
+    }
+
+    #[test]
+    fn a_process_gets_its_inputs_and_a_fixed_environment_and_leaves_its_outputs() {
+        let (done, blobs) =
+            run("cat in/a > out/b; env | cut -d= -f1 | sort | tr '\\n' ' '", &["out/b"], None, &Cancel::new());
+        assert_eq!(done.status, Status::Exited(0));
+        assert_eq!(String::from_utf8_lossy(&done.stdout), "HOME PATH PWD TMPDIR ");
+        let outputs = done.outputs.unwrap();
+        let OutputNode::File { digest, executable: false } = outputs[0].node else { panic!("{outputs:?}") };
+        assert_eq!(blobs.get(digest).unwrap().as_deref(), Some(&b"input"[..]));
+    }
+
+    #[test]
+    fn what_is_written_to_an_input_does_not_reach_the_store() {
+        let (done, blobs) = run("echo changed > in/a", &[], None, &Cancel::new());
+        assert_eq!(done.status, Status::Exited(0));
+        let input = DigestFunction::Blake3.digest(b"input");
+        assert_eq!(blobs.get(input).unwrap().as_deref(), Some(&b"input"[..]));
+    }
+
+    #[test]
+    fn failure_and_missing_outputs_are_told_apart() {
+        let (done, _) = run("echo why >&2; exit 3", &["out"], None, &Cancel::new());
+        assert_eq!((done.status, done.stderr.as_slice()), (Status::Exited(3), &b"why\n"[..]));
+        let (done, _) = run("true", &["out"], None, &Cancel::new());
+        assert_eq!(done.outputs, Err(OutputError::Missing(RelPath::new("out").unwrap())));
+        let (done, _) = run("kill -9 $$", &[], None, &Cancel::new());
+        assert_eq!(done.status, Status::Signalled(9));
+    }
+
+    #[test]
+    fn a_timeout_ends_the_whole_group() {
+        let begun = Instant::now();
+        let (done, _) = run("sleep 60 & sleep 60", &[], Some(Duration::from_millis(100)), &Cancel::new());
+        assert_eq!(done.status, Status::TimedOut);
+        assert!(begun.elapsed() < Duration::from_secs(30), "the sleepers were not waited for");
+    }
+
+    #[test]
+    fn a_cancelled_process_ends_and_one_that_leaves_a_child_is_not_waited_for() {
+        let cancel = Cancel::new();
+        cancel.cancel();
+        let (done, _) = run("sleep 60", &[], None, &cancel);
+        assert_eq!(done.status, Status::Cancelled);
+        let begun = Instant::now();
+        let (done, _) = run("sleep 60 & exit 0", &[], None, &Cancel::new());
+        assert_eq!(done.status, Status::Exited(0));
+        assert!(begun.elapsed() < Duration::from_secs(30), "the child that was left is ended");
+    }
+
+    #[test]
+    fn endless_output_costs_bounded_memory() {
+        let (done, _) = run("head -c 20000000 /dev/zero", &[], None, &Cancel::new());
+        assert_eq!((done.status, done.stdout.len()), (Status::Exited(0), STREAM_BYTES_MAX));
     }
 }

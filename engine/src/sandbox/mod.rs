@@ -12,6 +12,7 @@
 
 pub mod bare;
 pub mod builtin;
+mod scratch;
 
 use std::collections::BTreeMap;
 use std::fmt;
