@@ -5,8 +5,8 @@
 //! cores. `run.toml` is not read. A tenth of the actions, a fifth of the budget: the start does not shrink.
 //!
 //! Also, judged by ratio to ninja where that is installed (Debian: `ninja-build`) and otherwise skipped: the first
-//! build, which runs every command in a sandbox, may take 2 times ninja's processor time (5 directories, 2 copies,
-//! 2 hashes and a record are about 1 ms on top of 3 ms for `sh`); and without a peer, since ninja would build
+//! build, which runs every command in a sandbox, may take 2 times ninja's processor time (nine directories, three copies,
+//! hashes, a record and an export are about 1 ms on top of 2 to 3 ms for `sh`); and without a peer, since ninja would build
 //! a cone again: the long way after the time of one file has changed, which reads `run.toml`, computes every key and
 //! looks every result up, 120 us an action.
 

@@ -11,10 +11,11 @@ use run_engine::files::stat_cache::{StatCache, digest_files};
 use run_engine::path::RelPath;
 
 use crate::harness::{Amount, Bench, Plan, measure};
+use crate::workspace::temporary;
 
 pub(crate) fn bench(plan: &Plan, bench: &mut Bench) {
     let n = plan.size(10_000);
-    let root = tempfile::tempdir().expect("a temporary directory");
+    let root = temporary();
     let path = |i: usize| RelPath::new(&format!("src/{}/{i}.txt", i / 100)).expect("a plain path");
     let files: Vec<RelPath> = (0..n).map(path).collect();
     for (i, file) in files.iter().enumerate() {

@@ -118,12 +118,12 @@ fn program(args: &Args, table: &Table, context: &mut Context) -> Result<Program,
         true => target_of_text(&file, what, context)?,
         false => what.to_owned(),
     };
-    let runnable = bring(&target, args.debug, context)?;
+    let (runnable, code) = bring(&target, args.debug, context)?;
     let mut grants = grants(&args.doors, &context.env)?;
     allowed(&target, &args.doors, &runnable.capabilities)?;
     // Flags come last, so they win.
     grants.env = runnable.env.iter().cloned().chain(grants.env).collect();
-    let mut program = Program::new(of_store(&runnable, table)?);
+    let mut program = Program::new(load(&code, runnable.level, table)?);
     program.grants = grants;
     Ok(program)
 }
@@ -148,15 +148,9 @@ fn of_file(file: &Path, what: &str, table: &Table, context: &Context) -> Result<
     load(&code, OptLevel::Speed, table)
 }
 
-/// The component of a target that was built, from the store.
-fn of_store(runnable: &Runnable, table: &Table) -> Result<Component, Failure> {
-    let machine = |error: StoreError| Failure::machine("can't read the store", error);
-    let store = DiskStore::open(&runnable.store, runnable.function).map_err(machine)?;
-    let code = store.lend(runnable.native, false).map_err(machine)?;
-    let code = code.ok_or_else(|| {
-        Failure::new(FailureKind::Machine, "the store lost the native code that was just made").help("run it again")
-    })?;
-    load(&code, runnable.level, table)
+/// The file of a built target's native code; `None` where the store has lost it.
+fn native_code(runnable: &Runnable) -> Result<Option<PathBuf>, StoreError> {
+    DiskStore::open(&runnable.store, runnable.function)?.lend(runnable.native, false)
 }
 
 fn load(code: &Path, level: OptLevel, table: &Table) -> Result<Component, Failure> {
@@ -185,16 +179,14 @@ fn target_of_text(file: &Path, what: &str, context: &Context) -> Result<String, 
         .ok_or_else(|| Failure::yours(format!("there is no file `{what}`, and no target whose source is its `.wat`")))
 }
 
-/// Brings a target's native code up to date.
-fn bring(target: &str, debug: bool, context: &mut Context) -> Result<Runnable, Failure> {
+/// Brings a target's native code up to date, and says where it is.
+fn bring(target: &str, debug: bool, context: &mut Context) -> Result<(Runnable, PathBuf), Failure> {
     let ask = Ask { targets: vec![target.to_owned()], goal: Goal::Native };
     let options = context.options(ask, debug.then_some(Profile::Debug))?;
     if let Some(runnable) = up_to_date(&options).and_then(|done| done.runnable)
-        && DiskStore::open(&runnable.store, runnable.function)
-            .and_then(|s| s.lend(runnable.native, false))
-            .is_ok_and(|f| f.is_some())
+        && let Ok(Some(code)) = native_code(&runnable)
     {
-        return Ok(runnable);
+        return Ok((runnable, code));
     }
     let mut session = context.open(options)?;
     let selection =
@@ -204,10 +196,15 @@ fn bring(target: &str, debug: bool, context: &mut Context) -> Result<Runnable, F
     let wishes = Wishes { keeps_stdout: true, quiet_when_reused: true, ..Wishes::default() };
     let outcome = context.build(&mut session, &selection, options, wishes, &mut |_| false)?;
     verdict(&outcome)?;
-    session.runnable(&selection, &outcome).ok_or_else(|| {
+    let runnable = session.runnable(&selection, &outcome).ok_or_else(|| {
         Failure::yours(format!("`{target}` is a command of the project, not a component"))
             .help(format!("`run v2 build {target}` runs it"))
-    })
+    })?;
+    let code = native_code(&runnable).map_err(|error| Failure::machine("can't read the store", error))?;
+    let code = code.ok_or_else(|| {
+        Failure::new(FailureKind::Machine, "the store lost the native code that was just made").help("run it again")
+    })?;
+    Ok((runnable, code))
 }
 
 /// Checks the doors against the most that a target may ever be granted.

@@ -241,6 +241,24 @@ impl<'a> Schedule<'a> {
         }
     }
 
+    /// Brings an action into the build unless it is part of it, after everything it needs. Looks at nothing else: this
+    /// happens for every action that misses.
+    fn demand_with_producers(&mut self, id: ActionId, orders: &mut Vec<Order>) {
+        let graph = self.graph;
+        let mut stack = vec![id];
+        while let Some(&top) = stack.last() {
+            let n_before = stack.len();
+            stack.extend(graph.producers(top).iter().filter(|p| self.states[p.index()] == State::Idle));
+            if stack.len() == n_before {
+                stack.pop();
+                // An action that several others need is on the stack more than once.
+                if self.states[top.index()] == State::Idle {
+                    self.demand(top, orders);
+                }
+            }
+        }
+    }
+
     fn is_dead(&self, id: ActionId) -> bool {
         matches!(self.states[id.index()], State::Failed | State::Skipped)
     }
@@ -265,10 +283,8 @@ impl<'a> Schedule<'a> {
             graph.action(id).accelerators.iter().map(|(_, booster, _)| *booster).collect();
         boosters.sort_unstable();
         boosters.dedup();
-        for needed in graph.closure(&boosters) {
-            if self.states[needed.index()] == State::Idle {
-                self.demand(needed, orders);
-            }
+        for booster in &boosters {
+            self.demand_with_producers(*booster, orders);
         }
         let open: Vec<ActionId> = boosters.into_iter().filter(|b| !self.is_settled(*b)).collect();
         if open.is_empty() {
