@@ -1,8 +1,10 @@
 //! Every `fixtures/bad/<code>` is a workspace with one thing wrong: what is said of it is in its `expected.stderr`.
 //!
 //! `run v2 build` is run in a copy, or the line in the fixture's `command` file where another command is what meets the
-//! problem. The first line of `expected.stderr` is the exit status, `exit: N`. `UPDATE_EXPECT=1` writes it anew; the
-//! difference is then read as what it is, a change to what users are told.
+//! problem. A `setup` file is run by `sh` before: it makes what can't be checked in everywhere. An `env` file has lines
+//! `NAME=VALUE`, in which `[ROOT]` is the copy: it shows what is wrong with a machine. The first line of
+//! `expected.stderr` is the exit status, `exit: N`; what went to standard output comes next, if anything did.
+//! `UPDATE_EXPECT=1` writes it anew; the difference is then read as what it is, a change to what users are told.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,9 +49,18 @@ fn check(code: &str, fixture: &Path) -> Result<(), String> {
 }
 
 fn told(fixture: &Path) -> String {
-    let workspace = Workspace::of(fixture.strip_prefix(repository()).expect("a fixture of this repository"));
+    let mut workspace = Workspace::of(fixture.strip_prefix(repository()).expect("a fixture of this repository"));
+    let directory = workspace.directory();
+    if fixture.join("setup").exists() {
+        let prepared = workspace.run(&directory, "sh", &["-e".to_owned(), "setup".to_owned()]);
+        assert_eq!(prepared.status, 0, "{}: {}", fixture.join("setup").display(), prepared.stderr);
+    }
+    let env = fs::read_to_string(fixture.join("env")).unwrap_or_default();
+    for (name, value) in env.lines().filter_map(|line| line.split_once('=')) {
+        workspace.env.insert(name.to_owned(), value.replace("[ROOT]", &directory.display().to_string()));
+    }
     let command = fs::read_to_string(fixture.join("command")).unwrap_or_else(|_| "run v2 build".to_owned());
     let words = words(command.trim());
-    let ended = workspace.run(&workspace.directory(), &words[0], &words[1..]);
-    format!("exit: {}\n{}", ended.status, ended.stderr)
+    let ended = workspace.run(&directory, &words[0], &words[1..]);
+    format!("exit: {}\n{}{}", ended.status, ended.stdout, ended.stderr)
 }

@@ -9,6 +9,7 @@ use wit_parser::Resolve;
 const CRATES: [(&str, &str); 2] = [("calc", "calc"), ("app", "app-imports")];
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a switch for people who run the tests")]
 fn the_calculators_bindings_are_current() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/calculator");
     let update = std::env::var_os("UPDATE_EXPECT").is_some();

@@ -17,6 +17,9 @@ use crate::report::console::Console;
 /// Where a bug is reported.
 const REPORTS: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/issues");
 
+/// Diagnostics that another machine would not give.
+const OF_THE_MACHINE: &[&str] = &["missing-toolchain", "missing-wasm-target"];
+
 /// Whose move it is. `match` on it only where behaviour differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -79,9 +82,11 @@ impl Failure {
         Self::new(Kind::Machine, format!("{what}: {why}"))
     }
 
-    /// Problems with what the user wrote.
-    pub(crate) const fn diagnostics(diagnostics: Vec<Diagnostic>, root: PathBuf) -> Self {
-        Self { kind: Kind::Yours, told: Told::Diagnostics { diagnostics, root } }
+    /// Problems with what the user wrote, or with nothing but what this machine has.
+    pub(crate) fn diagnostics(diagnostics: Vec<Diagnostic>, root: PathBuf) -> Self {
+        let is_machines = |d: &Diagnostic| d.severity == Severity::Warning || OF_THE_MACHINE.contains(&d.code);
+        let kind = if diagnostics.iter().all(is_machines) { Kind::Machine } else { Kind::Yours };
+        Self { kind, told: Told::Diagnostics { diagnostics, root } }
     }
 
     /// Everything has been said.
@@ -265,6 +270,23 @@ mod tests {
             r#"{"error":{"code":"usage","message":"no target is called `pakage`","helps":["did you mean `package`?"],"exit_status":2}}"#
         );
         assert_eq!(failure.status(), 2);
+    }
+
+    #[test]
+    fn a_panic_is_a_bug_with_a_status_of_its_own() {
+        let status = guard(|| panic!("something that can't be"));
+        assert_eq!(format!("{status:?}"), format!("{:?}", ExitCode::from(37)));
+        let status = guard(|| ExitCode::from(3));
+        assert_eq!(format!("{status:?}"), format!("{:?}", ExitCode::from(3)));
+    }
+
+    #[test]
+    fn what_only_this_machine_lacks_is_not_the_manifests_fault() {
+        let missing = Diagnostic::error("missing-toolchain", "there is no `rustc` in `PATH`");
+        let cycle = Diagnostic::error("cycle", "these targets need each other");
+        let status = |diagnostics: &[Diagnostic]| Failure::diagnostics(diagnostics.to_vec(), PathBuf::new()).status();
+        assert_eq!(status(std::slice::from_ref(&missing)), 36);
+        assert_eq!(status(&[missing, cycle]), 2);
     }
 
     #[test]

@@ -44,15 +44,21 @@ impl DigestFunction {
     /// Whatever the reader fails with.
     pub fn digest_reader<K>(self, reader: &mut dyn Read) -> io::Result<Digest<K>> {
         let mut hasher = self.hasher();
-        let mut buffer = vec![0; 128 * 1024];
+        // Most files are small, and making a large buffer takes longer than reading one of those.
+        let mut small = [0; 8 * 1024];
+        let mut large = Vec::new();
         loop {
-            let n = match reader.read(&mut buffer) {
+            let buffer = if large.is_empty() { &mut small[..] } else { &mut large[..] };
+            let n = match reader.read(buffer) {
                 Ok(0) => return Ok(hasher.finish()),
                 Ok(n) => n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(e),
             };
             hasher.update(&buffer[..n]);
+            if n == buffer.len() && large.is_empty() {
+                large = vec![0; 128 * 1024];
+            }
         }
     }
 

@@ -23,7 +23,7 @@ pub enum Event<'a> {
         /// Which store.
         from: Layer,
     },
-    /// An action is run. The reason is not optional: an engine that can't say why it runs something does not compile.
+    /// An action is run, or would be where nothing is run. The reason is not optional: an engine that can't say why it runs something does not compile.
     /// It is told again for an action that has to wait once more, because an input of it was lost from the store.
     Started {
         /// Which.

@@ -76,6 +76,8 @@ pub struct Lowering<'a> {
     pub checked: BTreeMap<String, Checked>,
     actions: Vec<Action>,
     providers: BTreeMap<String, Provider>,
+    /// Who makes each file that a target leaves in the project.
+    makers: BTreeMap<RelPath, (ActionId, RelPath)>,
 }
 
 /// Lowers a plan.
@@ -98,6 +100,7 @@ pub fn lower(manifest: &Manifest, plan: &Plan, facts: Facts, settings: &Settings
         checked: BTreeMap::new(),
         actions: Vec::new(),
         providers: BTreeMap::new(),
+        makers: BTreeMap::new(),
     };
     let (mut targets, mut warnings, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     for name in &plan.targets {
@@ -172,7 +175,12 @@ impl Lowering<'_> {
     /// Who makes a file of the project.
     #[must_use]
     pub fn maker_of(&self, file: &RelPath) -> Option<&(ActionId, RelPath)> {
-        self.providers.values().flat_map(|p| &p.files).find(|(path, _)| path == file).map(|(_, maker)| maker)
+        self.makers.get(file)
+    }
+
+    fn offer(&mut self, target: &str, provider: Provider) {
+        self.makers.extend(provider.files.iter().cloned());
+        self.providers.insert(target.to_owned(), provider);
     }
 }
 
@@ -246,7 +254,7 @@ impl Lower<'_, '_> {
             native: Some(native.clone()),
             files: vec![(to, checked.component.clone())],
         };
-        self.lowering.providers.insert(name.as_str().to_owned(), provider);
+        self.lowering.offer(name.as_str(), provider);
         Target {
             name: name.as_str().to_owned(),
             kind,
@@ -300,7 +308,7 @@ impl Lower<'_, '_> {
             outputs: vec![action],
             actions: vec![],
         };
-        self.lowering.providers.insert(name.to_owned(), Provider { files, ..Provider::default() });
+        self.lowering.offer(name, Provider { files, ..Provider::default() });
         self.command_tests(&mut target);
         target
     }
@@ -310,7 +318,7 @@ impl Lower<'_, '_> {
         let manifest = self.lowering.manifest;
         let offered = self.lowering.providers[&target.name].clone();
         let mut cases = Vec::new();
-        for test in manifest.tests.iter().filter(|test| test.component.as_str() == target.name) {
+        for test in manifest.tests_of(&target.name) {
             let place = self.lowering.place(&test.name.span);
             cases.push((Case::written(self.lowering, test, component), place));
         }
@@ -334,7 +342,7 @@ impl Lower<'_, '_> {
     fn command_tests(&mut self, target: &mut Target) {
         let manifest = self.lowering.manifest;
         let declared = manifest.find_command(&target.name).expect("it was lowered from one");
-        for test in manifest.tests.iter().filter(|test| test.component.as_str() == target.name) {
+        for test in manifest.tests_of(&target.name) {
             let Call::Command { stdout, exit, .. } = &test.call else { continue };
             let action = command::action(self.lowering, declared, &self.facts.commands[&target.name]);
             let label = format!("{} test {}", target.name, test.name.value);

@@ -44,7 +44,8 @@ pub struct Request<'a> {
     pub salt: &'a str,
     /// How many actions may run at once, and whether to go on after a failure.
     pub limits: Limits,
-    /// When set, nothing is run: the build ends with what would have been the first actions to run.
+    /// When set, nothing is run: [`Event::Started`] tells what would be, and why, and nothing tells how it ended. Actions
+    /// behind these may or may not run, depending on what these leave.
     pub dry_run: bool,
 }
 
@@ -75,8 +76,6 @@ pub struct Outcome {
     pub known: Vec<Option<Arc<Known>>>,
     /// Why actions failed.
     pub failures: BTreeMap<ActionId, Failure>,
-    /// With `dry_run`: what would run, and why. Actions behind these may or may not run, depending on what these leave.
-    pub would_run: Vec<(ActionId, Reason)>,
     /// Set when an output could not be written into the workspace.
     pub export_error: Option<MaterializeError>,
 }
@@ -119,7 +118,6 @@ pub fn build(
             summary: Summary::default(),
             known: vec![None; graph.len()],
             failures: BTreeMap::new(),
-            would_run: Vec::new(),
             export_error: None,
         },
         cancel_told: false,
@@ -256,7 +254,6 @@ impl Driver<'_, '_> {
                     let prepared = self.prepared[id.index()].take().expect("a miss left what running needs");
                     if self.request.dry_run {
                         self.sink.event(Event::Started { action: id, because: &prepared.reason });
-                        self.outcome.would_run.push((id, prepared.reason.clone()));
                         orders.extend(self.schedule.step(Report::Failed(id)));
                         continue;
                     }

@@ -9,9 +9,6 @@ use rustix::fs::{AtFlags, FileType, Stat};
 
 use crate::sealed::Fields;
 
-/// How coarse file times may be. Kernels stamp files from a clock that ticks every 1 to 10 ms.
-const TICK: Duration = Duration::from_millis(20);
-
 /// How coarse they may be where a time has no fraction of a second: file systems with whole or even seconds.
 const COARSE_TICK: Duration = Duration::from_secs(2);
 
@@ -46,6 +43,9 @@ pub enum Kind {
 }
 
 impl Stamp {
+    /// How coarse file times may be. Kernels stamp files from a clock that ticks every 1 to 10 ms.
+    pub const TICK: Duration = Duration::from_millis(20);
+
     /// How many bytes [`Stamp::write`] appends.
     pub(crate) const BYTES: usize = 36;
 
@@ -96,7 +96,7 @@ impl Stamp {
     pub fn is_racy(&self, looked: SystemTime) -> bool {
         let looked = nanos(looked);
         [self.mtime_ns, self.ctime_ns].into_iter().any(|stamp_ns| {
-            let tick = if stamp_ns % 1_000_000_000 == 0 { COARSE_TICK } else { TICK };
+            let tick = if stamp_ns % 1_000_000_000 == 0 { COARSE_TICK } else { Self::TICK };
             stamp_ns >= looked.saturating_sub(tick.as_nanos() as i64)
         })
     }

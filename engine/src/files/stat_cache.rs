@@ -28,6 +28,9 @@ const AGE_MAX: u8 = 32;
 /// How many stats one thread does at a time.
 const CHUNK_FILES: usize = 256;
 
+/// Up to how many files are looked at on the calling thread.
+const FEW_FILES: usize = 8;
+
 /// How often a file that changes while it is read is read again.
 const READS_MAX: u32 = 3;
 
@@ -212,17 +215,19 @@ impl StatCache {
 pub fn digest_files(root: &Path, files: &[RelPath], cache: &mut StatCache) -> Vec<Result<FileState, FileError>> {
     let dir = File::open(root);
     let known = &*cache;
-    let states: Vec<_> = files
-        .par_iter()
-        .with_min_len(CHUNK_FILES)
-        .map(|path| {
-            let found = match &dir {
-                Ok(dir) => look(dir, path, known),
-                Err(e) => Err(io::Error::from(e.kind()).into()),
-            };
-            found.map_err(|problem| FileError { path: path.clone(), problem })
-        })
-        .collect();
+    let state_of = |path: &RelPath| {
+        let found = match &dir {
+            Ok(dir) => look(dir, path, known),
+            Err(e) => Err(io::Error::from(e.kind()).into()),
+        };
+        found.map_err(|problem| FileError { path: path.clone(), problem })
+    };
+    // A project of many small targets asks for a few files at a time, and waking the pool costs more than those.
+    let states: Vec<_> = if files.len() <= FEW_FILES {
+        files.iter().map(state_of).collect()
+    } else {
+        files.par_iter().with_min_len(CHUNK_FILES).map(state_of).collect()
+    };
     for (path, state) in files.iter().zip(&states) {
         if let Ok(state) = state {
             cache.remember(path, state);

@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
-use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
 use super::{Execution, Job, OutputError, STREAM_BYTES_MAX, Sandbox, SandboxError};
@@ -175,19 +176,17 @@ fn unlock(path: &Path) {
 /// A running process whose streams are being read, and which is ended with its whole group if it must be.
 struct Watch {
     child: Child,
-    stdout: JoinHandle<Vec<u8>>,
-    stderr: JoinHandle<Vec<u8>>,
+    /// Readable once the process has ended; `None` on systems without such a thing, where we ask every few milliseconds.
+    end: Option<OwnedFd>,
+    stdout: Stream,
+    stderr: Stream,
 }
 
 impl Watch {
     fn over(mut child: Child) -> Self {
         let stdout = child.stdout.take().expect("it was piped");
         let stderr = child.stderr.take().expect("it was piped");
-        Self {
-            child,
-            stdout: std::thread::spawn(move || read_capped(stdout)),
-            stderr: std::thread::spawn(move || read_capped(stderr)),
-        }
+        Self { end: end_of(&child), stdout: Stream::new(stdout), stderr: Stream::new(stderr), child }
     }
 
     /// Waits for the end, or makes it. Whatever the process left running in its group is killed too: the streams end
@@ -195,7 +194,7 @@ impl Watch {
     fn finish(mut self, timeout: Option<Duration>, cancel: &Cancel) -> (Status, Vec<u8>, Vec<u8>) {
         let started = Instant::now();
         let group = Pid::from_child(&self.child);
-        let mut pause = Duration::from_micros(200);
+        let mut pause = if self.end.is_some() { CANCEL_TICK } else { Duration::from_micros(200) };
         let status = loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => {
@@ -208,50 +207,103 @@ impl Watch {
                 // Only a bug elsewhere can have reaped it; treat it as killed rather than wait for ever.
                 Err(_) => break Status::Signalled(0),
             }
+            let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
             let ended = if cancel.is_cancelled() {
                 Some(Status::Cancelled)
             } else {
-                timeout.is_some_and(|t| started.elapsed() >= t).then_some(Status::TimedOut)
+                left.is_some_and(|left| left.is_zero()).then_some(Status::TimedOut)
             };
             if let Some(ended) = ended {
-                end(group, &mut self.child);
+                self.put_down(group);
                 break ended;
             }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(5));
+            self.listen(left.map_or(pause, |left| left.min(pause)));
+            pause = (pause * 2).min(if self.end.is_some() { CANCEL_TICK } else { ASK_TICK });
         };
         let _ = rustix::process::kill_process_group(group, Signal::KILL);
-        let stdout = self.stdout.join().unwrap_or_default();
-        let stderr = self.stderr.join().unwrap_or_default();
-        (status, stdout, stderr)
+        self.end = None;
+        while self.stdout.is_open() || self.stderr.is_open() {
+            self.listen(CANCEL_TICK);
+        }
+        (status, self.stdout.kept, self.stderr.kept)
+    }
+
+    /// Asks a process group to end, and a moment later makes it.
+    fn put_down(&mut self, group: Pid) {
+        const GRACE: Duration = Duration::from_millis(500);
+        let _ = rustix::process::kill_process_group(group, Signal::TERM);
+        let asked = Instant::now();
+        while asked.elapsed() < GRACE && matches!(self.child.try_wait(), Ok(None)) {
+            self.listen(ASK_TICK);
+        }
+        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        let _ = self.child.wait();
+    }
+
+    /// Takes what the process has written; waits for that, or for its end, but not longer than `at_most`.
+    fn listen(&mut self, at_most: Duration) {
+        let listened = [&self.stdout.pipe, &self.stderr.pipe, &self.end];
+        let mut polled: Vec<PollFd<'_>> =
+            listened.iter().filter_map(|fd| fd.as_ref()).map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        let at_most = Timespec::try_from(at_most).expect("ticks are short");
+        // Interrupted is as good as woken by nothing.
+        let _ = poll(&mut polled, Some(&at_most));
+        let mut ready = polled.iter().map(|fd| !fd.revents().is_empty());
+        let mut is_ready = |stream: &Stream| stream.is_open() && ready.next() == Some(true);
+        let (stdout, stderr) = (is_ready(&self.stdout), is_ready(&self.stderr));
+        if stdout {
+            self.stdout.take();
+        }
+        if stderr {
+            self.stderr.take();
+        }
     }
 }
 
-/// Asks a process group to end, and a moment later makes it.
-fn end(group: Pid, child: &mut Child) {
-    const GRACE: Duration = Duration::from_millis(500);
-    let _ = rustix::process::kill_process_group(group, Signal::TERM);
-    let asked = Instant::now();
-    while asked.elapsed() < GRACE && matches!(child.try_wait(), Ok(None)) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let _ = rustix::process::kill_process_group(group, Signal::KILL);
-    let _ = child.wait();
+/// How long it may take us to hear of a cancellation while a process runs.
+const CANCEL_TICK: Duration = Duration::from_millis(20);
+
+/// How often a process is asked whether it has ended where nothing tells us.
+const ASK_TICK: Duration = Duration::from_millis(5);
+
+/// Something that can be waited for together with the streams; kernels before 5.3 have none.
+#[cfg(target_os = "linux")]
+fn end_of(child: &Child) -> Option<OwnedFd> {
+    rustix::process::pidfd_open(Pid::from_child(child), rustix::process::PidfdFlags::empty()).ok()
 }
 
-/// Reads a stream to its end and keeps the beginning, so that a process that writes without end costs no memory.
-fn read_capped(mut stream: impl Read) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let mut buffer = [0; 16 * 1024];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) => return kept,
-            Ok(n) => {
-                let room = STREAM_BYTES_MAX - kept.len();
-                kept.extend_from_slice(&buffer[..n.min(room)]);
+#[cfg(not(target_os = "linux"))]
+fn end_of(_: &Child) -> Option<OwnedFd> {
+    None
+}
+
+/// What a process writes. The beginning is kept and the rest read, so that one that writes without end costs no memory.
+struct Stream {
+    /// `None` once it has come to its end.
+    pipe: Option<OwnedFd>,
+    kept: Vec<u8>,
+}
+
+impl Stream {
+    fn new(pipe: impl Into<OwnedFd>) -> Self {
+        Self { pipe: Some(pipe.into()), kept: Vec::new() }
+    }
+
+    const fn is_open(&self) -> bool {
+        self.pipe.is_some()
+    }
+
+    /// Reads once; waits if nothing is there.
+    fn take(&mut self) {
+        let Some(pipe) = &self.pipe else { return };
+        let mut buffer = [0; 16 * 1024];
+        match rustix::io::read(pipe, &mut buffer) {
+            Ok(n @ 1..) => {
+                let room = STREAM_BYTES_MAX - self.kept.len();
+                self.kept.extend_from_slice(&buffer[..n.min(room)]);
             }
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_) => return kept,
+            Err(Errno::INTR) => {}
+            Ok(0) | Err(_) => self.pipe = None,
         }
     }
 }

@@ -24,7 +24,9 @@ pub(super) fn copy_digested(mut from: &File, mut to: &File, function: DigestFunc
         return function.digest_reader(&mut to);
     }
     let mut hasher = function.hasher();
-    let mut piece = vec![0; PIECE_BYTES];
+    let size = usize::try_from(from.metadata()?.len()).unwrap_or(PIECE_BYTES);
+    // One more than there should be, so that a file that is as large as it says is read at once.
+    let mut piece = vec![0; size.saturating_add(1).min(PIECE_BYTES)];
     loop {
         match from.read(&mut piece) {
             Ok(0) => return Ok(hasher.finish()),

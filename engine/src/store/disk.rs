@@ -21,6 +21,9 @@ use crate::files::stamp::Stamp;
 /// Files up to this size are read whole: one read answers whether the store has them already.
 const WHOLE_BYTES: u64 = 1024 * 1024;
 
+/// Up to how many blobs are looked for on one thread: waking the others costs more than that.
+const FEW_BLOBS: usize = 64;
+
 /// How far behind the stamp of a used result may lag: recency by the day is enough to choose what to evict.
 const RESULT_SLACK_NS: i64 = 24 * 60 * 60 * 1_000_000_000;
 
@@ -232,9 +235,11 @@ impl Blobs for DiskStore {
     }
 
     fn find_missing(&self, wanted: &[BlobDigest]) -> Result<Vec<BlobDigest>, StoreError> {
-        let missing =
-            wanted.par_iter().with_min_len(64).map(|digest| Ok((!self.is_present(*digest)?).then_some(*digest)));
-        missing.filter_map(Result::transpose).collect()
+        let missing = |digest: &BlobDigest| Ok((!self.is_present(*digest)?).then_some(*digest));
+        if wanted.len() <= FEW_BLOBS {
+            return wanted.iter().map(missing).filter_map(Result::transpose).collect();
+        }
+        wanted.par_iter().with_min_len(FEW_BLOBS).map(missing).filter_map(Result::transpose).collect()
     }
 
     fn get(&self, digest: BlobDigest) -> Result<Option<Vec<u8>>, StoreError> {

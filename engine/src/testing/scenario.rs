@@ -330,7 +330,8 @@ impl Stage {
         let needed = graph.closure(&wanted);
         let exports: Vec<Export> = graph.exports().iter().filter(|e| needed.contains(&e.action)).cloned().collect();
         let mut history = std::mem::take(&mut self.here_mut().history);
-        let mut told = Told { graph: &graph, lines: Vec::new() };
+        let verb = if asked.dry_run { "would run" } else { "ran" };
+        let mut told = Told { graph: &graph, verb, lines: Vec::new() };
         let outcome = build::build(
             &graph,
             &Request {
@@ -355,9 +356,6 @@ impl Stage {
             &mut |event: Event<'_>| told.hear(&event),
         );
         let mut lines = told.finish();
-        for (id, reason) in &outcome.would_run {
-            lines.push(format!("would run {}: {}", graph.action(*id).label, describe(reason)));
-        }
         lines.extend(outcome.export_error.as_ref().map(|e| format!("error: {e}")));
         if !asked.dry_run {
             lines.push(sum_up(&outcome.summary));
@@ -424,6 +422,8 @@ impl<'a> Asked<'a> {
 /// What a build said, by action.
 struct Told<'a> {
     graph: &'a ActionGraph,
+    /// What starting an action is called: `ran`, or `would run` when nothing is run.
+    verb: &'static str,
     lines: Vec<(ActionId, String)>,
 }
 
@@ -432,7 +432,9 @@ impl Told<'_> {
         let label = |id: ActionId| self.graph.action(id).label.as_str();
         let (action, line) = match event {
             Event::Hit { action, .. } => (*action, format!("reused {}", label(*action))),
-            Event::Started { action, because } => (*action, format!("ran {}: {}", label(*action), describe(because))),
+            Event::Started { action, because } => {
+                (*action, format!("{} {}: {}", self.verb, label(*action), describe(because)))
+            }
             Event::Ran { action, how: Ran::Failed { failure }, .. } => {
                 (*action, format!("{} failed: {}", label(*action), describe_failure(failure)))
             }

@@ -64,7 +64,7 @@ pub(super) fn script(call: &Call<'_>) -> Result<Returned, CallError> {
     let packages: BTreeMap<String, Vec<u8>> = parts(call, named.all("package"))?;
     match scripts::compose_script(&file, &source, &packages) {
         Ok(bytes) => Ok(Returned::files(vec![(component(), bytes)])),
-        Err(e) => Ok(refused(&e)),
+        Err(e) => Ok(Returned::failure(format!("{}\n", e.told_of(&file, &source)))),
     }
 }
 

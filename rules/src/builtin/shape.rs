@@ -30,7 +30,6 @@ pub(super) fn text(call: &Call<'_>) -> Result<Returned, CallError> {
 pub(super) fn componentize(call: &Call<'_>) -> Result<Returned, CallError> {
     let named = Named::parse(call.args)?;
     let adapter = match named.get("adapter")? {
-        "none" => Adapter::None,
         "command" => Adapter::Command,
         "reactor" => Adapter::Reactor,
         "proxy" => Adapter::Proxy,

@@ -259,7 +259,7 @@ fn describe_ending(ending: &Ending) -> String {
 
 /// A diagnostic without a place of its own, in plain text.
 fn describe(diagnostic: &Diagnostic) -> String {
-    let mut text = diagnostic.message.clone();
+    let mut text = format!("error[{}]: {}", diagnostic.code, diagnostic.message);
     for note in &diagnostic.notes {
         text.push_str("\nnote: ");
         text.push_str(note);

@@ -279,6 +279,8 @@ impl Reader<'_> {
     }
 
     fn bad(&self, span: Range<usize>, what: &str) -> Diagnostic {
-        Diagnostic::error("bad-cargo-manifest", what).at(self.file.as_str(), span, "")
+        Diagnostic::error("bad-cargo-manifest", what)
+            .at(self.file.as_str(), span, "")
+            .help("`cargo metadata` says what cargo thinks of this manifest")
     }
 }

@@ -216,6 +216,7 @@ struct Bench {
 }
 
 impl Bench {
+    #[expect(clippy::disallowed_methods, reason = "the toolchain of a test is the one that runs the test")]
     fn new() -> Self {
         let env = std::env::vars().collect();
         let toolchain = RustToolchain::locate(Path::new("."), &env, WasmTarget::Wasip2);

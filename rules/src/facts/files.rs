@@ -16,6 +16,7 @@ use run_engine::files::stamp::Stamp;
 use run_engine::path::RelPath;
 
 use crate::cargo::Files;
+use crate::manifest::Pattern;
 
 /// Directories that never hold sources, whatever git thinks of them.
 const NEVER: &[&str] = &[".git", ".run"];
@@ -121,16 +122,29 @@ impl ProjectFiles {
         &self.directories
     }
 
-    /// The files below `dir` (`None`: of the whole project), sorted.
-    pub fn below<'a>(&'a self, dir: Option<&'a RelPath>) -> impl Iterator<Item = &'a RelPath> {
-        self.files.iter().filter(move |file| dir.is_none_or(|dir| file.strip_prefix(dir).is_some()))
+    /// The files below `dir` (`None`: of the whole project), sorted. Looks at nothing but those.
+    pub fn below<'a>(&'a self, dir: Option<&RelPath>) -> impl Iterator<Item = &'a RelPath> + use<'a> {
+        let prefix = dir.map(|dir| format!("{dir}/")).unwrap_or_default();
+        // What lies below one directory is one stretch of a sorted list.
+        let start = self.files.partition_point(|file| file.as_str() < prefix.as_str());
+        self.files[start..].iter().take_while(move |file| file.as_str().starts_with(&prefix))
     }
 
-    /// The files whose path from `dir` one of the globs matches, sorted.
+    /// The files that any of these patterns, which are relative to the project, matches: sorted, each once.
     #[must_use]
-    pub fn matching(&self, dir: Option<&RelPath>, globs: &GlobSet) -> Vec<RelPath> {
-        let inner = |file: &RelPath| dir.map_or_else(|| Some(file.clone()), |dir| file.strip_prefix(dir));
-        self.files.iter().filter(|file| inner(file).is_some_and(|f| globs.is_match(f.as_str()))).cloned().collect()
+    pub fn matching<'a>(&self, patterns: impl IntoIterator<Item = &'a Pattern>) -> Vec<RelPath> {
+        let mut found = BTreeSet::new();
+        for pattern in patterns {
+            if pattern.is_literal() {
+                let at = self.files.binary_search_by(|file| file.as_str().cmp(pattern.as_str()));
+                found.extend(at.ok().map(|at| &self.files[at]));
+            } else {
+                let glob = GlobSet::builder().add(pattern.glob()).build();
+                let glob = glob.expect("the pattern was compiled when it was checked");
+                found.extend(self.below(pattern.directory().as_ref()).filter(|file| glob.is_match(file.as_str())));
+            }
+        }
+        found.into_iter().cloned().collect()
     }
 
     /// Names below `dir` that can't be part of a path.
@@ -152,7 +166,7 @@ impl ProjectFiles {
     /// It is there and can't be read.
     pub fn bytes(&self, path: &RelPath) -> io::Result<Option<Vec<u8>>> {
         let place = self.root.join(path);
-        match Stamp::of(&place).and_then(|stamp| Ok((stamp, fs::read(&place)?))) {
+        match Stamp::of(&place).and_then(|stamp| Ok((stamp, self.read(path, &place)?))) {
             Ok((stamp, bytes)) => {
                 self.note(path.clone(), stamp);
                 Ok(Some(bytes))
@@ -163,6 +177,19 @@ impl ProjectFiles {
             }
             Err(e) => Err(e),
         }
+    }
+
+    /// The bytes of what a path leads to, which may be by a link and must be inside.
+    fn read(&self, path: &RelPath, place: &Path) -> io::Result<Vec<u8>> {
+        let (root, real) = (self.root.canonicalize()?, place.canonicalize()?);
+        let real = real.strip_prefix(&root).map_err(|_| io::Error::other("it is a link that leaves the project"))?;
+        // A link's own stamp says nothing of the file that it leads to.
+        if let Some(Ok(behind)) = real.to_str().map(RelPath::new)
+            && behind != *path
+        {
+            self.note(behind, Stamp::of(&root.join(real))?);
+        }
+        fs::read(place)
     }
 
     /// What stands at a path, whether git ignores it or not.
@@ -271,6 +298,23 @@ mod tests {
         assert_eq!(listed, [".cargo/config.toml", ".gitignore", "a/b.txt", "run.toml"]);
         assert_eq!(files.names_in(None).collect::<Vec<_>>(), [".gitignore", "run.toml"]);
         assert!(files.looked().files.contains_key(&RelPath::new(".gitignore").unwrap()));
+    }
+
+    #[test]
+    fn patterns_find_what_they_mean_and_nothing_beside_it() {
+        let dir = project(&[("a/x.txt", ""), ("a/b/y.txt", ""), ("a-b/x.txt", ""), ("a.txt", ""), ("b/x.md", "")]);
+        let files = walk(&dir);
+        let matching = |patterns: &[&str]| {
+            let patterns: Vec<Pattern> = patterns.iter().map(|pattern| pattern.parse().unwrap()).collect();
+            files.matching(&patterns).iter().map(RelPath::as_str).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(matching(&["a/**"]), "a/b/y.txt a/x.txt");
+        assert_eq!(matching(&["*/x.*", "a/x.txt"]), "a-b/x.txt a/x.txt b/x.md");
+        assert_eq!(matching(&["**/*.txt"]), "a-b/x.txt a.txt a/b/y.txt a/x.txt");
+        assert_eq!(matching(&["a.txt", "a", "none"]), "a.txt");
+        assert_eq!(matching(&["a/{x,b/y}.txt"]), "a/b/y.txt a/x.txt");
+        let below = |dir| files.below(Some(&RelPath::new(dir).unwrap())).count();
+        assert_eq!([below("a"), below("a/b"), below("a.txt"), below("z")], [2, 1, 0, 0]);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use globset::GlobSetBuilder;
 use run_engine::action::MountedTree;
 use run_engine::digest::DigestFunction;
 use run_engine::files::scan::{Sources, scan};
@@ -31,7 +30,7 @@ use crate::session::Environment;
 use crate::step::interface::{Interface as Shown, Shape};
 use crate::step::kind::Kind;
 use crate::step::wit::{self, World};
-use crate::step::{script, validate};
+use crate::step::{StepError, script, validate};
 use crate::toolchain::{HostFile, ToolchainError, Toolchains, answers, base, cc, find_in};
 
 /// What gathering works with.
@@ -82,14 +81,15 @@ pub fn gather(
         cc: None,
         watched: Vec::new(),
         warnings: Vec::new(),
-        made: makers(manifest),
+        makers: Makers::of(manifest),
     };
     let mut facts =
         Facts { epoch_seconds: surroundings.environment.source_date_epoch.unwrap_or(0), ..Facts::default() };
     let mut problems = Vec::new();
     for name in &plan.targets {
         if let Err(found) = gatherer.target(name, &mut facts) {
-            problems.extend(found);
+            // Targets that share a file share what is wrong with it.
+            problems.extend(found.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
         }
     }
     gatherer.toolchains.save();
@@ -102,12 +102,24 @@ pub fn gather(
     Ok(Gathered { facts, watched, warnings: gatherer.warnings })
 }
 
-/// Every path that a command writes, with the command.
-fn makers(manifest: &Manifest) -> Vec<(RelPath, String)> {
-    let outputs = |command: &Command| -> Vec<_> {
-        command.outputs.iter().map(|output| (output.value.clone(), command.name.as_str().to_owned())).collect()
-    };
-    manifest.commands.iter().flat_map(outputs).collect()
+/// Who writes which file of the project.
+struct Makers(BTreeMap<RelPath, String>);
+
+impl Makers {
+    /// Every output of every command.
+    fn of(manifest: &Manifest) -> Self {
+        let outputs = |command: &Command| -> Vec<_> {
+            command.outputs.iter().map(|output| (output.value.clone(), command.name.as_str().to_owned())).collect()
+        };
+        Self(manifest.commands.iter().flat_map(outputs).collect())
+    }
+
+    /// The command that writes a file, or a directory above it. There is at most one: the manifest was checked to have
+    /// no output inside another.
+    fn find(&self, file: &RelPath) -> Option<&str> {
+        let above = std::iter::successors(file.parent(), RelPath::parent);
+        self.0.get(file).or_else(|| above.into_iter().find_map(|dir| self.0.get(&dir))).map(String::as_str)
+    }
 }
 
 /// The targets that a composition's script names, without any complaint: those come when facts are gathered.
@@ -137,8 +149,7 @@ pub struct Gatherer<'a> {
     cc: Option<Arc<MountedTree>>,
     watched: Vec<(PathBuf, Stamp)>,
     warnings: Vec<Diagnostic>,
-    /// What commands write, with the command.
-    made: Vec<(RelPath, String)>,
+    makers: Makers,
 }
 
 type Gathers<T> = Result<T, Vec<Diagnostic>>;
@@ -162,7 +173,7 @@ impl Gatherer<'_> {
                 facts.commands.insert(name.to_owned(), self.command(command)?);
             }
         }
-        for test in manifest.tests.iter().filter(|test| test.component.as_str() == name) {
+        for test in manifest.tests_of(name) {
             for dir in &test.dirs {
                 let tree = self.test_dir(dir)?;
                 facts.test_dirs.insert(crate::rule::test::directory_name(&dir.value), tree);
@@ -185,8 +196,18 @@ impl Gatherer<'_> {
             true => crate::step::kind::text(path.value.as_str(), &bytes).map_err(|e| e.diagnostics)?,
             false => bytes,
         };
-        validate::validate(&bytes, None).map_err(|e| self.at(e.diagnostics, &path.span))?;
-        let world = wit::of_component(&bytes).map_err(|e| self.at(e.diagnostics, &path.span))?;
+        let unfit = |problem: Diagnostic| {
+            match problem.code {
+            "not-a-component" => problem.help(
+                "make it one with `wasm-tools component new`; or give its text form as `source`, with the `wit` it implements",
+            ),
+            "not-wasm" => problem.help("fetch or build the file again"),
+            _ => problem,
+        }
+        };
+        let unfit = |e: StepError| self.at(e.diagnostics.into_iter().map(unfit).collect(), &path.span);
+        validate::validate(&bytes, None).map_err(unfit)?;
+        let world = wit::of_component(&bytes).map_err(unfit)?;
         let digest = self.sources.made(&bytes, self.function);
         let mut tree = Tree::new();
         let raw = builtin::raw();
@@ -364,8 +385,11 @@ impl Gatherer<'_> {
 
     /// The paths that the commands a component depends on write.
     fn produced_for(&self, component: &Component) -> Vec<RelPath> {
-        let depends: BTreeSet<&str> = component.depends.iter().map(|name| name.as_str()).collect();
-        self.made.iter().filter(|(_, maker)| depends.contains(maker.as_str())).map(|(path, _)| path.clone()).collect()
+        let named = component.depends.iter().filter_map(|name| self.manifest.find_command(name.as_str()));
+        let mut commands: Vec<&Command> = named.collect();
+        // In the order of the file, whatever the order of their names here.
+        commands.sort_by_key(|command| command.name.span.start);
+        commands.into_iter().flat_map(|command| &command.outputs).map(|output| output.value.clone()).collect()
     }
 
     fn script(&mut self, path: &Spanned<RelPath>) -> Gathers<ScriptFacts> {
@@ -391,17 +415,14 @@ impl Gatherer<'_> {
     }
 
     fn command(&mut self, command: &Command) -> Gathers<CommandFacts> {
-        let mut globs = GlobSetBuilder::new();
         for pattern in &command.inputs {
-            globs.add(pattern.value.glob());
             if let (true, Ok(file)) = (pattern.value.is_literal(), RelPath::new(pattern.value.as_str()))
-                && !self.is_made(&file)
+                && self.makers.find(&file).is_none()
             {
                 self.must_exist(Some(&file), &pattern.span)?;
             }
         }
-        let globs = globs.build().expect("each pattern was compiled when it was checked");
-        let files = self.files.matching(None, &globs);
+        let files = self.files.matching(command.inputs.iter().map(|pattern| &pattern.value));
         let depends: BTreeSet<&str> = command.depends.iter().map(|name| name.as_str()).collect();
         let files = self.without_made(files, &depends, command.name.as_str(), &command.name.span)?;
         let inputs = self.tree(&files, &command.name.span)?;
@@ -491,11 +512,9 @@ impl Gatherer<'_> {
     pub fn tree(&mut self, files: &[RelPath], span: &Range<usize>) -> Gathers<Tree> {
         let scanned = scan(self.files.root(), files, self.stats).map_err(|errors| {
             let told = |e: &run_engine::files::stat_cache::FileError| {
-                Diagnostic::error("bad-source-file", e.to_string()).at(
-                    &self.manifest.file,
-                    span.clone(),
-                    "read by this target",
-                )
+                Diagnostic::error("bad-source-file", e.to_string())
+                    .at(&self.manifest.file, span.clone(), "read by this target")
+                    .help("put the file itself there, or leave it out of what this target reads")
             };
             errors.iter().map(told).collect::<Vec<_>>()
         })?;
@@ -510,19 +529,13 @@ impl Gatherer<'_> {
     /// from the target.
     ///
     /// # Errors
-    /// As for [`Gatherer::tree`]; and a file that a target makes which is not among `produced`.
-    pub fn mixed_tree(
-        &mut self,
-        content: &BTreeMap<RelPath, Content>,
-        produced: &[RelPath],
-        span: &Range<usize>,
-    ) -> Gathers<Tree> {
+    /// As for [`Gatherer::tree`]; and a file that a target makes which it does not depend on.
+    pub fn mixed_tree(&mut self, content: &BTreeMap<RelPath, Content>, asked: &Asked<'_>) -> Gathers<Tree> {
+        let (produced, span) = (asked.produced, &asked.source.path.span);
         let own = |(path, content): (&RelPath, &Content)| (*content == Content::Project).then(|| path.clone());
         let files: Vec<RelPath> = content.iter().filter_map(own).collect();
-        let depends: BTreeSet<String> =
-            self.made.iter().filter(|(p, _)| produced.contains(p)).map(|(_, m)| m.clone()).collect();
-        let depends: BTreeSet<&str> = depends.iter().map(String::as_str).collect();
-        let files = self.without_made(files, &depends, "this component", span)?;
+        let depends: BTreeSet<&str> = produced.iter().filter_map(|path| self.makers.find(path)).collect();
+        let files = self.without_made(files, &depends, asked.component.name.as_str(), span)?;
         let mut tree = self.tree(&files, span)?;
         for (path, content) in content {
             if let Content::Text(text) = content {
@@ -536,11 +549,6 @@ impl Gatherer<'_> {
         Ok(tree)
     }
 
-    /// Whether a target makes a file.
-    fn is_made(&self, file: &RelPath) -> bool {
-        self.made.iter().any(|(path, _)| file.starts_with(path))
-    }
-
     /// Leaves out files that targets make, which must be among those depended on.
     fn without_made(
         &self,
@@ -552,13 +560,13 @@ impl Gatherer<'_> {
         let mut kept = Vec::new();
         let mut problems = Vec::new();
         for file in files {
-            match self.made.iter().find(|(path, _)| file.starts_with(path)) {
+            match self.makers.find(&file) {
                 None => kept.push(file),
-                Some((_, maker)) if depends.contains(maker.as_str()) || maker == who => {}
-                Some((_, maker)) => problems.push(
+                Some(maker) if depends.contains(maker) || maker == who => {}
+                Some(maker) => problems.push(
                     Diagnostic::error(
                         "undeclared-producer",
-                        format!("`{file}` is made by `{maker}` and read by {who}"),
+                        format!("`{file}` is made by `{maker}` and read by `{who}`"),
                     )
                     .at(&self.manifest.file, span.clone(), "")
                     .help(format!("add `depends = [\"{maker}\"]`, or leave the file out of what is read")),
@@ -663,6 +671,7 @@ impl Gatherer<'_> {
     /// Asks rustc where it is, unless it has been asked and nothing that decides the answer has moved.
     fn locate_rust(&self, target: WasmTarget) -> Result<RustToolchain, Diagnostic> {
         let (root, environment) = (self.files.root(), self.surroundings.environment);
+        let tools = self.rust_environment();
         let mut depends: Vec<PathBuf> = root
             .ancestors()
             .flat_map(|dir| ["rust-toolchain.toml", "rust-toolchain"].map(|name| dir.join(name)))
@@ -670,9 +679,12 @@ impl Gatherer<'_> {
             .chain(find_in(&environment.path, "rustc"))
             .collect();
         depends.extend(environment.path.iter().cloned());
-        let question = format!("rust {} {root:?} {:?}", target.triple(), environment.tools);
+        if let Some(manifest::Toolchain::Path(path)) = &self.manifest.rust_toolchain {
+            depends.push(root.join(&path.value).join("bin/rustc"));
+        }
+        let question = format!("rust {} {root:?} {tools:?}", target.triple());
         let answer = self.toolchains.answers().get(&question, &depends, || {
-            let found = RustToolchain::locate(root, &environment.tools, target)?;
+            let found = RustToolchain::locate(root, &tools, target)?;
             Ok(answers::encode([
                 ("sysroot".to_owned(), found.sysroot.display().to_string()),
                 ("version".to_owned(), found.version),
@@ -683,7 +695,44 @@ impl Gatherer<'_> {
             let found = answers::decode(&answer).find(|(name, _)| *name == wanted);
             found.map(|(_, value)| value.to_owned()).unwrap_or_default()
         };
-        Ok(RustToolchain { sysroot: said("sysroot").into(), version: said("version"), host: said("host"), target })
+        let found =
+            RustToolchain { sysroot: said("sysroot").into(), version: said("version"), host: said("host"), target };
+        self.is_rust_wanted(&found)?;
+        Ok(found)
+    }
+
+    /// What rustc is asked in: `[toolchain.rust]` beats what the machine would choose.
+    fn rust_environment(&self) -> BTreeMap<String, String> {
+        let mut tools = self.surroundings.environment.tools.clone();
+        match &self.manifest.rust_toolchain {
+            Some(manifest::Toolchain::Version(version)) => {
+                tools.insert("RUSTUP_TOOLCHAIN".to_owned(), version.value.clone());
+            }
+            Some(manifest::Toolchain::Path(path)) => {
+                let bin = self.files.root().join(&path.value).join("bin");
+                tools.insert("PATH".to_owned(), bin.display().to_string());
+            }
+            None => {}
+        }
+        tools
+    }
+
+    /// A Rust that rustup has no hand in is the one that is there, whatever was asked for.
+    fn is_rust_wanted(&self, found: &RustToolchain) -> Result<(), Diagnostic> {
+        let Some(manifest::Toolchain::Version(wanted)) = &self.manifest.rust_toolchain else { return Ok(()) };
+        let wanted = wanted.value.as_str();
+        let is_number = wanted.starts_with(|c: char| c.is_ascii_digit());
+        let is_it = found.version.split(' ').nth(1).is_some_and(|version| {
+            version.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
+        });
+        if is_it || !is_number {
+            return Ok(());
+        }
+        let message = format!("run.toml asks for Rust {wanted}, and this machine's is another");
+        Err(Diagnostic::error("missing-toolchain", message)
+            .note(format!("`rustc` is `{}`, in `{}`", found.version, found.sysroot.display()))
+            .help(format!("install it with rustup: `rustup toolchain install {wanted}`"))
+            .help("or change `version` in `[toolchain.rust]`"))
     }
 
     /// Notes what decides which Rust is used: rustup's settings, and the files a project picks a toolchain by.

@@ -51,12 +51,13 @@ fn step(
     layer: Layer,
     uses: Vec<(usize, RelPath, RelPath)>,
 ) -> Result<Step, Vec<Diagnostic>> {
-    let tree = gatherer.mixed_tree(&layer.tree, asked.produced, &asked.source.path.span)?;
+    let tree = gatherer.mixed_tree(&layer.tree, asked)?;
     // What another target makes is there wherever the crate it belongs to is real.
     let in_real = |path: &RelPath| layer.real.iter().any(|dir| dir.as_ref().is_none_or(|dir| path.starts_with(dir)));
     let produced = asked.produced.iter().filter(|path| in_real(path)).cloned().collect();
-    let mut toolchains =
-        BTreeMap::from([("base", gatherer.base_tools()?), ("rust", gatherer.rust(target, &asked.source.path.span)?)]);
+    // Rust first: of two things that are missing, it is the one that tells more.
+    let rust = gatherer.rust(target, &asked.source.path.span)?;
+    let mut toolchains = BTreeMap::from([("rust", rust), ("base", gatherer.base_tools()?)]);
     if let Some(cc) = match layer.host_compiler {
         HostCompiler::Unneeded => None,
         HostCompiler::Perhaps => gatherer.cc().ok(),

@@ -118,8 +118,12 @@ impl Conform<'_> {
 
     /// Returns whether the key's value is to be kept.
     fn key(&mut self, table: &Table, key: &'static Key, span: Range<usize>, value: &mut Value<'_>) -> bool {
-        // An empty table asks for nothing.
-        let asks_for_something = value.get_ref().as_table().is_none_or(|table| !table.is_empty());
+        // An empty table asks for nothing, and neither does `false`.
+        let asks_for_something = match value.get_ref() {
+            DeValue::Table(table) => !table.is_empty(),
+            DeValue::Boolean(is_on) => *is_on,
+            _ => true,
+        };
         let remedy = match key.example {
             "" => format!("write `{}`", label(table, key)),
             example => format!("write `{} = {example}`", key.name),

@@ -1,5 +1,6 @@
 //! From the mirror of the file to the [`Manifest`]: fills in every default, drops every `Option` that means one.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use run_engine::digest::DigestFunction;
@@ -39,7 +40,6 @@ pub(super) fn manifest(raw: Raw, text: &str, file: &str, digest_function: Digest
             None => RelPath::new(DEFAULT_OUTPUT_DIR).ok()?,
         },
         profile: raw.build.opt_level.unwrap_or(Profile::Release),
-        reproducible: raw.build.reproducible.unwrap_or(false),
     };
     let components: Vec<_> = raw.component.into_iter().map(|c| component(c.value)).collect::<Option<_>>()?;
     let composes: Vec<_> = raw.compose.into_iter().map(|c| compose(c.value)).collect::<Option<_>>()?;
@@ -49,13 +49,19 @@ pub(super) fn manifest(raw: Raw, text: &str, file: &str, digest_function: Digest
         .chain(composes.iter().enumerate().map(|(i, c)| entry(TargetKind::Compose, i, &c.name)))
         .chain(commands.iter().enumerate().map(|(i, c)| entry(TargetKind::Command, i, &c.name)))
         .collect();
+    let tests: Vec<Test> = raw.test.into_iter().map(test).collect::<Option<_>>()?;
+    let mut tests_of: BTreeMap<TargetName, Vec<usize>> = BTreeMap::new();
+    for (i, test) in tests.iter().enumerate() {
+        tests_of.entry(test.component.value.clone()).or_default().push(i);
+    }
     Some(Manifest {
         file: file.to_owned(),
         project,
         components,
         composes,
         commands,
-        tests: raw.test.into_iter().map(test).collect::<Option<_>>()?,
+        tests,
+        tests_of,
         build,
         cache: Cache { dir: raw.cache.dir, max_size: raw.cache.max_size.unwrap_or(DEFAULT_MAX_SIZE) },
         rust_toolchain: raw.toolchain.rust.and_then(toolchain),

@@ -92,6 +92,8 @@ pub struct Manifest {
     /// `[toolchain.rust]`, when given.
     pub rust_toolchain: Option<Toolchain>,
     digest_function: DigestFunction,
+    /// The tests of each target, as places in the list.
+    tests_of: BTreeMap<TargetName, Vec<usize>>,
     /// Every target's place in the list of its kind.
     by_name: BTreeMap<TargetName, (TargetKind, usize)>,
     /// Where each line begins, in bytes.
@@ -117,6 +119,11 @@ impl Manifest {
         let composes = self.composes.iter().map(|c| (TargetKind::Compose, &c.name));
         let commands = self.commands.iter().map(|c| (TargetKind::Command, &c.name));
         components.chain(composes).chain(commands)
+    }
+
+    /// The tests of a target, in the order of the file.
+    pub fn tests_of(&self, target: &str) -> impl Iterator<Item = &Test> {
+        self.tests_of.get(target).into_iter().flatten().map(|i| &self.tests[*i])
     }
 
     /// The kind of the target of this name.
@@ -370,8 +377,6 @@ pub struct Build {
     pub output_dir: RelPath,
     /// Whether outputs are optimised.
     pub profile: Profile,
-    /// Whether only reproducible builds are accepted.
-    pub reproducible: bool,
 }
 
 /// `[cache]`: the store of results on this machine.

@@ -7,6 +7,9 @@ use run_engine::path::RelPath;
 
 use crate::diagnostic::Refused;
 
+/// The characters by which a pattern says more than a path.
+const SPECIAL: [char; 5] = ['*', '?', '[', '{', '\\'];
+
 /// A glob that is known to parse and to stay in the directory it is relative to.
 ///
 /// `*` stops at a `/`; `**` crosses it. Compared and shown as its text.
@@ -29,7 +32,14 @@ impl Pattern {
     /// Whether it names one file, so that the file's absence is worth an error.
     #[must_use]
     pub fn is_literal(&self) -> bool {
-        !self.0.contains(['*', '?', '[', '{', '\\'])
+        !self.0.contains(SPECIAL)
+    }
+
+    /// The directory that everything it matches lies below, as far as the text says; `None` is its own.
+    #[must_use]
+    pub fn directory(&self) -> Option<RelPath> {
+        let literal = self.0.split(SPECIAL).next()?;
+        RelPath::new(literal.rsplit_once('/')?.0).ok()
     }
 }
 
@@ -97,6 +107,15 @@ mod tests {
         assert_eq!(parse(""), Err("pattern `` is empty".into()));
         assert_eq!(parse("!x"), Err("pattern `!x` begins with `!`".into()));
         assert_eq!(parse("a[").unwrap_err().split(':').next(), Some("pattern `a[` is no glob"));
+    }
+
+    #[test]
+    fn the_directory_is_what_stands_before_the_first_special_character() {
+        let directory = |pattern: &str| pattern.parse::<Pattern>().unwrap().directory().map(|dir| dir.to_string());
+        assert_eq!(directory("src/a/*.rs").as_deref(), Some("src/a"));
+        assert_eq!(directory("src/a*/b").as_deref(), Some("src"));
+        assert_eq!(directory("**/src/b"), None);
+        assert_eq!(directory("{a,b}/c"), None);
     }
 
     #[test]

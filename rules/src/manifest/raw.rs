@@ -124,7 +124,6 @@ mirror! {
     RawBuild {
         output_dir: Option<Spanned<FilePath>>,
         opt_level: Option<Profile>,
-        reproducible: Option<bool>,
     }
 }
 

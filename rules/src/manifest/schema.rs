@@ -327,7 +327,8 @@ pub(super) static BUILD: Table = Table {
     keys: &[
         key("output_dir", Shape::Text(&FILE), "\"target/wasm\"", "Where the components are put."),
         key("opt_level", Shape::Word(super::Profile::NAMES), "\"release\"", "Whether outputs are optimised."),
-        key("reproducible", Shape::Bool, "false", "Whether only reproducible builds are accepted."),
+        key("reproducible", Shape::Bool, "false", "Whether only reproducible builds are accepted.")
+            .not_yet("the check that two builds come out the same"),
     ],
 };
 

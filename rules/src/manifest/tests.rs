@@ -38,6 +38,12 @@ fn render(text: &str, problems: &[Diagnostic]) -> String {
     out.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
+/// Whether expected texts are to be written instead of compared with.
+#[expect(clippy::disallowed_methods, reason = "a switch for people who run the tests")]
+fn is_updating() -> bool {
+    std::env::var_os("UPDATE_EXPECT").is_some()
+}
+
 /// Runs every case of `cases.txt`: a line `=== what it shows`, a manifest, a line `---`, all that is said of it.
 ///
 /// `UPDATE_EXPECT=1` writes what is said into the file, to be read as a diff.
@@ -54,7 +60,7 @@ fn cases() {
         assert_eq!(manifest.is_none(), is_broken, "{title}");
         write!(updated, "=== {title}\n{text}---\n{}\n", render(text, &problems)).unwrap();
     }
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
+    if is_updating() {
         std::fs::write(&path, &updated).unwrap();
     } else {
         for (line, (was, is)) in cases.lines().zip(updated.lines()).enumerate() {

@@ -31,6 +31,9 @@ fn unencodable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> St
     diagnostic.into()
 }
 
+/// What every world is called in its binary form.
+pub(super) const NAME: &str = "run:interface/interface";
+
 /// Moves the world into a package of its own, so that where it was declared leaves no trace.
 fn rename(resolve: &mut Resolve, id: wit_parser::WorldId) {
     let name = PackageName { namespace: "run".to_owned(), name: "interface".to_owned(), version: None };

@@ -12,8 +12,6 @@ use crate::diagnostic::Diagnostic;
 /// How a module written against preview 1 of WASI is to be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Adapter {
-    /// Not at all: a module that imports preview 1 is an error.
-    None,
     /// As a program with a `main`.
     Command,
     /// As a library, whose functions are called.
@@ -23,12 +21,11 @@ pub enum Adapter {
 }
 
 impl Adapter {
-    fn bytes(self) -> Option<&'static [u8]> {
+    const fn bytes(self) -> &'static [u8] {
         match self {
-            Self::None => None,
-            Self::Command => Some(provider::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER),
-            Self::Reactor => Some(provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER),
-            Self::Proxy => Some(provider::WASI_SNAPSHOT_PREVIEW1_PROXY_ADAPTER),
+            Self::Command => provider::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+            Self::Reactor => provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+            Self::Proxy => provider::WASI_SNAPSHOT_PREVIEW1_PROXY_ADAPTER,
         }
     }
 }
@@ -40,8 +37,8 @@ impl Adapter {
 ///
 /// # Errors
 ///
-/// `not-wasm`, `not-a-component` (an encoded WIT package), `missing-world`, `missing-adapter`, and `interface-mismatch` when the
-/// module does not have what its world promises.
+/// `not-wasm`, `not-a-component` (an encoded WIT package), `missing-world`, and `interface-mismatch` when the module
+/// does not have what its world promises.
 pub fn componentize(module: &[u8], world: Option<&World>, adapter: Adapter) -> Result<Vec<u8>, StepError> {
     match Kind::of(module) {
         Kind::Component => return Ok(module.to_vec()),
@@ -56,13 +53,13 @@ pub fn componentize(module: &[u8], world: Option<&World>, adapter: Adapter) -> R
         }
     }
     let module = with_world(module, world)?;
-    let adapter = if imports_preview1(&module) { Some(required(adapter)?) } else { None };
+    let adapter = imports_preview1(&module).then(|| adapter.bytes());
     encode(&module, adapter).map_err(|error| {
-        let of = world.map(|world| format!(" `{}`", world.name())).unwrap_or_default();
+        let of = world.map_or_else(|| "its world".to_owned(), World::title);
         let mut diagnostic =
-            Diagnostic::error("interface-mismatch", format!("the compiled module does not implement its world{of}"));
+            Diagnostic::error("interface-mismatch", format!("the compiled module does not implement {of}"));
         diagnostic.notes = causes(error.as_ref());
-        diagnostic.into()
+        diagnostic.help("export what the world declares, or remove it from the world").into()
     })
 }
 
@@ -107,14 +104,6 @@ fn imports_preview1(module: &[u8]) -> bool {
 /// The module's sections. Its outline was read before, so an error can't occur here; it would end the walk.
 fn payloads(module: &[u8]) -> impl Iterator<Item = Payload<'_>> {
     Parser::new(0).parse_all(module).map_while(Result::ok)
-}
-
-fn required(adapter: Adapter) -> Result<&'static [u8], StepError> {
-    adapter.bytes().ok_or_else(|| {
-        Diagnostic::error("missing-adapter", "this module imports `wasi_snapshot_preview1`, which needs an adapter")
-            .help("compile for a target without WASI, or for `wasip1` or `wasip2`")
-            .into()
-    })
 }
 
 fn encode(module: &[u8], adapter: Option<&[u8]>) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {

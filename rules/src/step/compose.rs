@@ -19,7 +19,7 @@ use crate::wiring::{Argument, Instance, Wiring};
 ///
 /// # Errors
 ///
-/// `not-wasm`, `not-a-component`, `bad-component`, `incompatible-interface`, `bad-composition`.
+/// `not-wasm`, `not-a-component`, `bad-component`, `incompatible-interface`.
 ///
 /// # Panics
 ///
@@ -142,7 +142,7 @@ impl Composer {
                 self.graph.alias_instance_export(self.nodes[target], &name).expect("an export of the root's component");
             self.graph.export(alias, &name).map_err(|error| {
                 StepError::from(with_causes(
-                    Diagnostic::error("bad-composition", format!("`{name}` can't be exported")),
+                    Diagnostic::error("incompatible-interface", format!("`{name}` can't be exported")),
                     &error,
                 ))
             })?;
@@ -174,7 +174,7 @@ fn encode_error(graph: &CompositionGraph, error: &EncodeError) -> StepError {
                 .into()
         }
         _ => with_causes(
-            Diagnostic::error("bad-composition", "these components do not make a valid one together"),
+            Diagnostic::error("incompatible-interface", "these components do not make a valid one together"),
             error,
         )
         .into(),

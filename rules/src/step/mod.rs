@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Label};
 
 mod canonical;
 pub mod compare;
@@ -47,16 +47,47 @@ impl From<Vec<Diagnostic>> for StepError {
     }
 }
 
+impl StepError {
+    /// Plain text as [`fmt::Display`] gives it, but with lines and columns in `file`, whose text is `source`.
+    #[must_use]
+    pub fn told_of(&self, file: &str, source: &str) -> String {
+        let place = |label: &Label| (label.file == file).then(|| line_and_column(source, label.span.start));
+        Told { error: self, place: &place }.to_string()
+    }
+}
+
+/// Counts from one, and characters rather than bytes.
+fn line_and_column(source: &str, at: usize) -> (usize, usize) {
+    let before = source.get(..at).unwrap_or(source);
+    let line = before.rsplit('\n').next().unwrap_or(before);
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
+}
+
 /// Plain text, for logs and for the captured output of an action; the command line draws the diagnostics instead.
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, diagnostic) in self.diagnostics.iter().enumerate() {
+        Told { error: self, place: &|_| None }.fmt(f)
+    }
+}
+
+/// An error with a way to turn places into lines and columns.
+struct Told<'a> {
+    error: &'a StepError,
+    place: &'a dyn Fn(&Label) -> Option<(usize, usize)>,
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, diagnostic) in self.error.diagnostics.iter().enumerate() {
             if i > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{}: {}", diagnostic.code, diagnostic.message)?;
+            write!(f, "error[{}]: {}", diagnostic.code, diagnostic.message)?;
             for label in &diagnostic.labels {
-                write!(f, "\n  at {}, byte {}", label.file, label.span.start)?;
+                match (self.place)(label) {
+                    Some((line, column)) => write!(f, "\n  --> {}:{line}:{column}", label.file)?,
+                    None => write!(f, "\n  at {}, byte {}", label.file, label.span.start)?,
+                }
                 if !label.text.is_empty() {
                     write!(f, ": {}", label.text)?;
                 }

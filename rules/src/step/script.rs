@@ -145,7 +145,8 @@ where
     labels.sort_by_key(|label| !label.primary());
     for label in labels {
         let span = label.offset()..label.offset() + label.len();
-        diagnostic = diagnostic.at(file, span, label.label().unwrap_or_default());
+        let text = label.label().filter(|text| *text != diagnostic.message).unwrap_or_default().to_owned();
+        diagnostic = diagnostic.at(file, span, text);
     }
     diagnostic.into()
 }

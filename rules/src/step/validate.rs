@@ -60,6 +60,9 @@ pub(super) fn wellformed(component: &[u8]) -> Result<(), StepError> {
             .note("it uses a part of the component model that is not in WASI 0.2, such as `async` of WASI 0.3")
             .help("compile it for WASI 0.2");
     }
+    if diagnostic.helps.is_empty() {
+        diagnostic = diagnostic.help("build it again, with a newer compiler if it was a compiler that made it");
+    }
     Err(diagnostic.into())
 }
 
@@ -130,14 +133,14 @@ fn check_export(declared: &World, built: &World, key: &WorldKey, item: &WorldIte
         return Some(missing_export(declared, &name, &names));
     };
     let differences = differences(declared, item, built, found);
-    let message = format!("the component's `{name}` is not what world `{}` declares", declared.name());
+    let message = format!("the component's `{name}` is not what {} declares", declared.title());
     (!differences.is_empty()).then(|| {
         with_differences(Diagnostic::error("interface-mismatch", message), &differences, ["declared", "built"])
     })
 }
 
 fn missing_export(declared: &World, name: &ExternName, offered: &[String]) -> Diagnostic {
-    let message = format!("the component does not export `{name}`, which world `{}` declares", declared.name());
+    let message = format!("the component does not export `{name}`, which {} declares", declared.title());
     let listed = if offered.is_empty() {
         "it exports nothing".to_owned()
     } else {
@@ -146,7 +149,7 @@ fn missing_export(declared: &World, name: &ExternName, offered: &[String]) -> Di
     let diagnostic = Diagnostic::error("interface-mismatch", message).note(listed);
     match suggest(name.as_str(), offered.iter().map(String::as_str)) {
         Some(close) => diagnostic.help(format!("if `{close}` is meant, declare it under that name")),
-        None => diagnostic,
+        None => diagnostic.help(format!("export `{name}` from the component, or remove it from the world")),
     }
 }
 
@@ -162,14 +165,15 @@ fn check_import(declared: &World, built: &World, key: &WorldKey, item: &WorldIte
     }
     let allowed = &declared.resolve.worlds[declared.id].imports;
     let Some(found) = find(declared, allowed.iter(), &name) else {
-        let message = format!("the component imports `{name}`, which world `{}` does not declare", declared.name());
+        let message = format!("the component imports `{name}`, which {} does not declare", declared.title());
         return Some(
-            Diagnostic::error("undeclared-import", message).help(format!("add `import {name};` to the world")),
+            Diagnostic::error("undeclared-import", message)
+                .help(format!("add `import {name};` to the world in its `wit`, or do without what it imports")),
         );
     };
     // A built component may leave out what it does not use, so its side is the one that wants.
     let differences = differences(built, item, declared, found);
-    let message = format!("the component imports `{name}` with other types than world `{}` declares", declared.name());
+    let message = format!("the component imports `{name}` with other types than {} declares", declared.title());
     (!differences.is_empty()).then(|| {
         with_differences(Diagnostic::error("interface-mismatch", message), &differences, ["built", "declared"])
     })

@@ -39,6 +39,15 @@ impl World {
         }
     }
 
+    /// The world as a message speaks of it. Its binary form does not tell what it is called in its sources.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self.name() {
+            name if name == canonical::NAME => "its world".to_owned(),
+            name => format!("world `{name}`"),
+        }
+    }
+
     /// Reads what [`World::encoded`] wrote.
     ///
     /// # Errors

@@ -87,6 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the files of a test are as old as the test")]
     fn an_answer_holds_until_a_file_moves() {
         let dir = tempfile::tempdir().unwrap();
         let (file, absent) = (dir.path().join("file"), dir.path().join("absent"));

@@ -93,7 +93,7 @@ pub fn files(path: &[PathBuf], extra: &[&str]) -> Result<Vec<HostFile>, Toolchai
     }
     if !missing.is_empty() {
         return Err(ToolchainError::new(
-            format!("this machine has no `{}`", missing.join("`, `")),
+            format!("this machine has no {}", first_few(&missing)),
             format!(
                 "install {} and make sure that `PATH` leads to {}",
                 one_or_many(&missing, "it", "them"),
@@ -136,6 +136,14 @@ fn file_name(library: &str) -> String {
     library.rsplit('/').next().unwrap_or(library).to_owned()
 }
 
+/// A list that fits a line: where everything is missing, it is `PATH` that is wrong.
+fn first_few(names: &[&str]) -> String {
+    const N_SHOWN: usize = 5;
+    let (shown, rest) = names.split_at(names.len().min(N_SHOWN));
+    let shown = format!("`{}`", shown.join("`, `"));
+    if rest.is_empty() { shown } else { format!("{shown} and {} more tools", rest.len()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,8 +156,13 @@ mod tests {
     #[test]
     fn a_missing_tool_is_named() {
         let error = files(&[PathBuf::from("/nonexistent")], &["jq"]).unwrap_err();
-        assert!(error.what.starts_with("this machine has no `awk`, "), "{}", error.what);
-        assert!(error.what.ends_with("`jq`"), "{}", error.what);
+        let rest = NAMES.len() + 1 - 5;
+        assert_eq!(
+            error.what,
+            format!("this machine has no `awk`, `basename`, `bash`, `cat`, `chmod` and {rest} more tools")
+        );
+        let error = files(&[PathBuf::from("/usr/bin"), PathBuf::from("/bin")], &["no-such-tool"]).unwrap_err();
+        assert_eq!(error.what, "this machine has no `no-such-tool`");
     }
 
     #[test]

@@ -196,6 +196,7 @@ fn bad_argument(function: &Function, name: &str, ty: &Type, problem: &str) -> Di
         format!("the parameter `{name}` of `{function}` is `{}`; {problem}", type_name(ty)),
     )
     .note(function.signature())
+    .help("write it as WAVE, as in `42`, `\"text\"` or `{x: 1, y: 2}`, or with its type, as in `s32:42`")
 }
 
 fn not_a_literal(text: &str, rest: &str) -> Diagnostic {
@@ -209,4 +210,5 @@ fn bad_call(text: &str, error: &ParserError, open: usize) -> Diagnostic {
     let at = text.get(start..).filter(|rest| !rest.is_empty());
     let place = at.map_or_else(|| "at its end".to_owned(), |rest| format!("at `{rest}`"));
     Diagnostic::error("bad-call", format!("`{text}` is not a call: {}, {place}", error.kind()))
+        .help("write the function and its arguments in WAVE: `add(3, 4)`")
 }

@@ -49,7 +49,8 @@ pub fn compare_error(function: &Function, expected: &str, actual: &Val) -> Resul
             "bad-expectation",
             format!("`{function}` never returns an `err(…)` with a value"),
         )
-        .note(function.signature()));
+        .note(function.signature())
+        .help("write what it returns as `expected`, or remove `expected_error`"));
     };
     compare_as(function, &ty, expected, actual)
 }
@@ -58,6 +59,7 @@ fn compare_as(function: &Function, ty: &Type, expected: &str, actual: &Val) -> R
     let expected = read_value(expected, ty).map_err(|problem| {
         Diagnostic::error("bad-expectation", format!("`{function}` returns `{}`; {problem}", type_name(ty)))
             .note(function.signature())
+            .help("write a value of that type in WAVE, or with the type in front, as in `s32:42`")
     })?;
     let equal = is_equal(&expected, actual);
     Ok(Comparison { equal, expected: to_wave(&expected), actual: to_wave(actual) })

@@ -187,7 +187,7 @@ fn real(text: &str, cores: &[(&str, &str)]) -> Vec<u8> {
         let (_, wit) = worlds.iter().find(|(head, _)| head.starts_with(&format!("{name}:"))).unwrap();
         let world = world(std::str::from_utf8(wit).unwrap());
         let module = crate::step::kind::text("core.wat", core.as_bytes()).unwrap();
-        let component = componentize(&module, Some(&world), Adapter::None).unwrap_or_else(|error| panic!("{error}"));
+        let component = componentize(&module, Some(&world), Adapter::Reactor).unwrap_or_else(|error| panic!("{error}"));
         ((*name).to_owned(), component)
     });
     compose(&wired(text).unwrap(), &components.collect()).unwrap_or_else(|error| panic!("{error}"))

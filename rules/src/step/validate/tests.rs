@@ -37,7 +37,7 @@ fn each_broken_promise_is_told_in_wit() {
         CALC,
         &CALC.replace("a: s32", "a: s64"),
         "
-        interface-mismatch: the component's `demo:calc/math` is not what world `demo:calc/calc` declares
+        error[interface-mismatch]: the component's `demo:calc/math` is not what world `demo:calc/calc` declares
         note: `pair` differs
           declared  record pair { a: s32, b: s32 }
           built     record pair { a: s64, b: s32 }",
@@ -46,7 +46,7 @@ fn each_broken_promise_is_told_in_wit() {
         CALC,
         &CALC.replace("add: func(p: pair)", "add: func(pair: pair)"),
         "
-        interface-mismatch: the component's `demo:calc/math` is not what world `demo:calc/calc` declares
+        error[interface-mismatch]: the component's `demo:calc/math` is not what world `demo:calc/calc` declares
         note: `add` differs
           declared  add: func(p: pair) -> s32
           built     add: func(pair: pair) -> s32",
@@ -55,7 +55,7 @@ fn each_broken_promise_is_told_in_wit() {
         CALC,
         &CALC.replace("add:", "sum:"),
         "
-        interface-mismatch: the component's `demo:calc/math` is not what world `demo:calc/calc` declares
+        error[interface-mismatch]: the component's `demo:calc/math` is not what world `demo:calc/calc` declares
         note: `add` differs
           declared  add: func(p: pair) -> s32
           built     nothing of that name",
@@ -64,14 +64,14 @@ fn each_broken_promise_is_told_in_wit() {
         &CALC.replace("import log;", ""),
         CALC,
         "
-        undeclared-import: the component imports `demo:calc/log`, which world `demo:calc/calc` does not declare
+        error[undeclared-import]: the component imports `demo:calc/log`, which world `demo:calc/calc` does not declare
         help: add `import demo:calc/log;` to the world",
     );
     check(
         CALC,
         &CALC.replace("export math;", ""),
         "
-        interface-mismatch: the component does not export `demo:calc/math`, which world `demo:calc/calc` declares
+        error[interface-mismatch]: the component does not export `demo:calc/math`, which world `demo:calc/calc` declares
         note: it exports nothing",
     );
 }
@@ -79,8 +79,8 @@ fn each_broken_promise_is_told_in_wit() {
 #[test]
 fn a_core_module_becomes_what_its_world_says() {
     let world = world(CALC);
-    let built = componentize(&module(&world), Some(&world), Adapter::None).unwrap();
-    assert_eq!(componentize(&built, None, Adapter::None).unwrap(), built, "a component stays as it is");
+    let built = componentize(&module(&world), Some(&world), Adapter::Reactor).unwrap();
+    assert_eq!(componentize(&built, None, Adapter::Reactor).unwrap(), built, "a component stays as it is");
     let interface = validate(&built, Some(&world)).unwrap();
     assert_eq!(interface.shape, Shape::Library);
     let names =
@@ -94,21 +94,19 @@ fn a_core_module_becomes_what_its_world_says() {
 #[test]
 fn a_core_module_without_a_world_asks_for_one() {
     let module = module(&world(CALC));
-    assert_eq!(componentize(&module, None, Adapter::None).unwrap_err().diagnostics[0].code, "missing-world");
+    assert_eq!(componentize(&module, None, Adapter::Reactor).unwrap_err().diagnostics[0].code, "missing-world");
     let empty = crate::step::kind::text("t.wat", b"(module)").unwrap();
     assert_eq!(
-        componentize(&empty, Some(&world(CALC)), Adapter::None).unwrap_err().diagnostics[0].code,
+        componentize(&empty, Some(&world(CALC)), Adapter::Reactor).unwrap_err().diagnostics[0].code,
         "interface-mismatch"
     );
 }
 
 #[test]
-fn preview1_needs_an_adapter() {
+fn preview1_gets_an_adapter() {
     let wat = br#"(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32))) (memory (export "memory") 1) (func (export "_start")))"#;
     let module = crate::step::kind::text("t.wat", wat).unwrap();
     let command = crate::step::testing::named_world("package demo:app; world app { }", None);
-    let error = componentize(&module, Some(&command), Adapter::None).unwrap_err();
-    assert_eq!(error.diagnostics[0].code, "missing-adapter");
     let built = componentize(&module, Some(&command), Adapter::Command).unwrap();
     assert_eq!(Interface::of(&built).unwrap().shape, Shape::Command);
 }
@@ -125,7 +123,7 @@ fn other_things_are_called_by_their_name() {
     let asynchronous = crate::step::testing::world("package a:b; world w { export f: async func(); }");
     let module =
         wit_component::dummy_module(&asynchronous.resolve, asynchronous.id, wit_parser::ManglingAndAbi::Standard32);
-    let p3 = componentize(&module, Some(&asynchronous), Adapter::None).unwrap();
+    let p3 = componentize(&module, Some(&asynchronous), Adapter::Reactor).unwrap();
     assert_eq!(
         (code(&p3).code, code(&p3).helps.as_slice()),
         ("bad-component", ["compile it for WASI 0.2".to_owned()].as_slice())
