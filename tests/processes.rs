@@ -68,6 +68,14 @@ fn is_running(words: &str) -> bool {
     })
 }
 
+fn wait_until(is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_secs(60), "it never came to be");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn two_builds_at_once_do_each_thing_once() {
     let one = slow("0.51");
@@ -119,8 +127,8 @@ fn a_compiler_that_was_killed_leaves_nothing_half_done() {
 #[test]
 fn ctrl_c_ends_a_build_and_all_it_started() {
     let workspace = slow("61.5");
-    let mut build = workspace.start("build --json");
-    wait_for(&mut build, "started", "slow run");
+    let mut build = workspace.start("build");
+    wait_until(|| is_running("sleep 61.5"));
     let pressed = Instant::now();
     signal(&build, Signal::INT);
     let status = build.wait().expect("it ends");
@@ -129,7 +137,7 @@ fn ctrl_c_ends_a_build_and_all_it_started() {
     assert!(!is_running("sleep 61.5"), "the action's process lives on");
     let mut said = String::new();
     build.stderr.take().expect("its errors come here").read_to_string(&mut said).expect("they are text");
-    assert_eq!(said, "error: interrupted\n");
+    assert!(said.contains("\ninterrupted: "), "{said}");
     // What was done before is kept.
     edit(&workspace.directory().join("run.toml"), "61.5", "0.1");
     assert_eq!(built(&events(&workspace.v2("build --json"))), ["slow run"]);
@@ -141,6 +149,9 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let mut build = workspace.start("build --json");
     drop(build.stdout.take());
     let status = build.wait().expect("it ends");
-    assert_eq!(status.code(), Some(1), "as of a program that died of it");
+    assert_eq!(status.code(), Some(0));
+    let mut said = String::new();
+    build.stderr.take().expect("its errors come here").read_to_string(&mut said).expect("they are text");
+    assert_eq!(said, "");
     assert!(!is_running("sleep 0.53"));
 }

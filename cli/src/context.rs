@@ -8,7 +8,7 @@ use run_engine::build::Outcome;
 use run_engine::cancel::Cancel;
 use run_engine::event::{Event, EventSink as _, Failure as ActionFailure};
 use run_rules::manifest::Profile;
-use run_rules::session::{Ask, BuildOptions, OpenError, Options, Selection, Session, TimeOfDay};
+use run_rules::session::{Ask, BuildOptions, OpenError, Options, Selection, Session, TimeOfDay, read_manifest};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::args::{Command, Global};
@@ -92,6 +92,28 @@ impl Context {
         })
     }
 
+    /// The directory of the store that builds here use: flags and environment beat `run.toml`, which beats the default.
+    ///
+    /// # Errors
+    /// When nobody says where it could be.
+    pub(crate) fn store_in_use(&self) -> Result<PathBuf, Failure> {
+        let named = || {
+            let root = self.project().ok()?;
+            let (manifest, _) = read_manifest(&root).ok()?;
+            Some(root.join(manifest.cache.dir?.value))
+        };
+        match self.env.named_store().or_else(named) {
+            Some(store) => Ok(store),
+            None => self.store(),
+        }
+    }
+
+    /// How a build goes about it when nothing else was asked for.
+    pub(crate) fn build_options(&self) -> BuildOptions {
+        let jobs = usize::try_from(self.env.cores.get()).unwrap_or(1);
+        BuildOptions { jobs, keep_going: false, force: false, dry_run: false }
+    }
+
     /// What a session is opened with.
     ///
     /// # Errors
@@ -141,10 +163,9 @@ impl Context {
         let cast = Cast::new(session.graph(), session.history(), targets);
         let root = session.root().to_owned();
         let mut reporter = Reporter::new(&mut self.console, cast, wishes, self.env.started, &self.cancel);
-        let outcome = session.build(selection, options, &self.cancel, &mut |event: Event<'_>| {
-            if !tap(&event) {
-                reporter.event(event);
-            }
+        let outcome = session.build(selection, options, &self.cancel, &mut |event: Event<'_>| match tap(&event) {
+            true => reporter.pass(&event),
+            false => reporter.event(event),
         });
         reporter.finish()?;
         let outcome = outcome.map_err(|error| open_failed(error, &root))?;
@@ -153,6 +174,14 @@ impl Context {
             None => Ok(outcome),
         }
     }
+}
+
+/// The actions behind what a session was opened for.
+///
+/// # Errors
+/// When it was opened for a part that no target has.
+pub(crate) fn select(session: &Session) -> Result<Selection, Failure> {
+    session.select().map_err(|problem| Failure::diagnostics(vec![problem], session.root().to_owned()))
 }
 
 /// Tells why a project can't be opened.

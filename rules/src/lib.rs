@@ -20,7 +20,6 @@ pub mod codes;
 pub mod diagnostic;
 pub mod facts;
 pub mod host;
-pub mod inspect;
 pub mod lang;
 pub mod loose;
 pub mod lower;

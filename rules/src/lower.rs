@@ -13,7 +13,7 @@ use run_engine::path::RelPath;
 use crate::diagnostic::Diagnostic;
 use crate::facts::Facts;
 use crate::host::OptLevel;
-use crate::manifest::{Call, Component, LanguageChoice, Manifest, Origin, Profile, Recipe, Spanned, TargetKind};
+use crate::manifest::{Call, Component, Manifest, Profile, Recipe, Spanned, TargetKind};
 use crate::name::TargetName;
 use crate::plan::Plan;
 use crate::rule::component::Checked;
@@ -217,7 +217,7 @@ impl Lower<'_, '_> {
             }
         };
         let mut target = self.finish(&component.name, TargetKind::Component, finished);
-        target.language = language(component);
+        target.language = facts.language;
         target.shape = Some(facts.interface.shape);
         self.tests(&mut target, Some(component), &facts.found_tests);
         Ok(target)
@@ -352,17 +352,5 @@ impl Lower<'_, '_> {
             let action = self.lowering.add(action);
             target.tests.push(TestTarget { name: test.name.value.clone(), action });
         }
-    }
-}
-
-/// What a component is written in, where that was said or is plain.
-fn language(component: &Component) -> Option<crate::manifest::Language> {
-    match &component.origin {
-        Origin::Source(source) => match &source.language {
-            LanguageChoice::Given(language) => Some(language.value),
-            LanguageChoice::Named(language) => Some(*language),
-            LanguageChoice::Detect => None,
-        },
-        Origin::Prebuilt(_) => None,
     }
 }

@@ -56,7 +56,9 @@ impl Workspace {
             let home = given(name).or_else(|| Some(format!("{}/{beside}", given("HOME")?)));
             env.extend(home.map(|home| (name.to_owned(), home)));
         }
-        env.extend(given("PATH").map(|path| ("PATH".to_owned(), path)));
+        // A shell in a story finds `run` too.
+        let ours = Path::new(env!("CARGO_BIN_EXE_run")).parent().expect("a program lies in a directory");
+        env.extend(given("PATH").map(|path| ("PATH".to_owned(), format!("{}:{path}", ours.display()))));
         let store = root.path().join("store");
         Self { root, store, env }
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use run_rules::manifest::Profile;
 use run_rules::session::{Ask, BuildOptions, Goal, up_to_date};
 
-use crate::context::{Context, verdict};
+use crate::context::{Context, select, verdict};
 use crate::fail::Failure;
 use crate::report::{Cast, Wishes, json, summary};
 
@@ -63,8 +63,7 @@ pub(crate) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> 
         return say_up_to_date(done.n_targets, context);
     }
     let mut session = context.open(options)?;
-    let selection =
-        session.select().map_err(|problem| Failure::diagnostics(vec![problem], session.root().to_owned()))?;
+    let selection = select(&session)?;
     let wishes = Wishes {
         why: args.why,
         dry_run: args.dry_run,

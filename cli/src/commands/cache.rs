@@ -34,7 +34,7 @@ enum What {
 
 /// Looks after it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
-    let directory = context.store()?;
+    let directory = context.store_in_use()?;
     let store = DiskStore::open(&directory, DigestFunction::Blake3)
         .map_err(|error| Failure::machine("can't open the store", error))?;
     let (document, text) = match args.what {

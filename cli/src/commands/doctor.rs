@@ -49,6 +49,12 @@ const CHECKS: &[Check] = &[
         vital: false,
         probe: |c| target(c, "wasm32-wasip1"),
     },
+    Check {
+        name: "wasm32-unknown-unknown",
+        needed_for: "Rust components with `target = \"unknown\"`",
+        vital: false,
+        probe: |c| target(c, "wasm32-unknown-unknown"),
+    },
     Check { name: "cc", needed_for: "Rust build scripts and proc macros", vital: false, probe: linker },
 ];
 

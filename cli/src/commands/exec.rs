@@ -13,12 +13,12 @@ use run_rules::host::{
 use run_rules::loose;
 use run_rules::manifest::{self, Origin, Profile};
 use run_rules::quantity::{Size, Timeout};
-use run_rules::session::{Ask, BuildOptions, Goal, Runnable, read_manifest, up_to_date};
+use run_rules::session::{Ask, Goal, Runnable, read_manifest, up_to_date};
 use run_rules::step::kind::Kind;
 use run_rules::value;
 use serde_json::json;
 
-use crate::context::{Context, open_failed, verdict};
+use crate::context::{Context, open_failed, select, verdict};
 use crate::env::Env;
 use crate::fail::{Failure, Kind as FailureKind};
 use crate::put::put;
@@ -189,10 +189,8 @@ fn bring(target: &str, debug: bool, context: &mut Context) -> Result<(Runnable, 
         return Ok((runnable, code));
     }
     let mut session = context.open(options)?;
-    let selection =
-        session.select().map_err(|problem| Failure::diagnostics(vec![problem], session.root().to_owned()))?;
-    let jobs = usize::try_from(context.env.cores.get()).unwrap_or(1);
-    let options = BuildOptions { jobs, keep_going: false, force: false, dry_run: false };
+    let selection = select(&session)?;
+    let options = context.build_options();
     let wishes = Wishes { keeps_stdout: true, quiet_when_reused: true, ..Wishes::default() };
     let outcome = context.build(&mut session, &selection, options, wishes, &mut |_| false)?;
     verdict(&outcome)?;

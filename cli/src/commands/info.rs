@@ -1,18 +1,18 @@
 //! `run v2 info`: what a WebAssembly file is, imports and exports; or what a project has to offer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use run_engine::digest::{Blob, DigestFunction};
-use run_rules::inspect::{Inspected, Kind as Wasm, inspect};
 use run_rules::manifest::TargetKind;
 use run_rules::session::{Ask, Goal};
+use run_rules::step::inspect::{Inspected, inspect};
 use run_rules::target::Target;
 use serde_json::json;
 
-use crate::context::Context;
+use crate::context::{Context, select, verdict};
 use crate::fail::Failure;
 use crate::put::put;
-use crate::report::{bytes, plural};
+use crate::report::{Wishes, bytes, plural};
 
 /// Show what a file, a target or the project is
 ///
@@ -35,18 +35,33 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     if Path::new(what).extension().is_some_and(|extension| extension == "wasm") {
         return Err(Failure::yours(format!("there is no file `{what}`")));
     }
-    let output = context.project()?.join("target/wasm").join(format!("{what}.wasm"));
-    if !output.is_file() {
-        return Err(Failure::yours(format!("`{what}` is neither a file nor a target that is built"))
-            .help(format!("`run v2 build {what}` builds it, if it is a target; `run v2 info` lists the targets")));
-    }
-    show(&output, what, context)
+    show(&bring(what, context)?, what, context)
+}
+
+/// Brings a target up to date, and tells where its component is.
+fn bring(target: &str, context: &mut Context) -> Result<PathBuf, Failure> {
+    let options = context.options(Ask { targets: vec![target.to_owned()], goal: Goal::Outputs }, None)?;
+    let mut session = context.open(options)?;
+    let found = session.find_target(target).filter(|found| found.component.is_some());
+    let Some(export) = found.and_then(|found| found.exports.first()) else {
+        return Err(Failure::yours(format!("`{target}` is not a component"))
+            .help("`run v2 info` lists the targets, `run v2 graph` shows what they are made of"));
+    };
+    let output = session.root().join(export.to.as_str());
+    let selection = select(&session)?;
+    let wishes = Wishes { keeps_stdout: true, quiet_when_reused: true, ..Wishes::default() };
+    let options = context.build_options();
+    verdict(&context.build(&mut session, &selection, options, wishes, &mut |_| false)?)?;
+    Ok(output)
 }
 
 fn show(file: &Path, name: &str, context: &mut Context) -> Result<(), Failure> {
     let content =
         std::fs::read(file).map_err(|error| Failure::machine(format!("can't read `{}`", file.display()), error))?;
-    let found = inspect(&content).map_err(|diagnostic| Failure::yours(format!("`{name}`: {}", diagnostic.message)))?;
+    let found = inspect(&content).map_err(|error| {
+        let why: Vec<String> = error.diagnostics.into_iter().map(|diagnostic| diagnostic.message).collect();
+        Failure::yours(format!("`{name}`: {}", why.join("; ")))
+    })?;
     let digest = DigestFunction::Blake3.digest::<Blob>(&content).hex();
     match context.console.is_json() {
         true => context.console.document(&document(name, content.len(), &digest, &found)),
@@ -54,16 +69,8 @@ fn show(file: &Path, name: &str, context: &mut Context) -> Result<(), Failure> {
     }
 }
 
-const fn kind(kind: Wasm) -> &'static str {
-    match kind {
-        Wasm::Component => "component",
-        Wasm::Module => "core module",
-        Wasm::WitPackage => "WIT package",
-    }
-}
-
 fn text(name: &str, size: usize, digest: &str, found: &Inspected) -> String {
-    let mut text = format!("{name}: {}, {}\nblake3: {digest}\n", kind(found.kind), bytes(size as u64));
+    let mut text = format!("{name}: {}, {}\nblake3: {digest}\n", found.kind.name(), bytes(size as u64));
     for (title, names) in [("imports", &found.imports), ("exports", &found.exports)] {
         put!(text, "{title}:{}\n", if names.is_empty() { " none" } else { "" });
         text.extend(names.iter().map(|name| format!("  {name}\n")));
@@ -76,7 +83,7 @@ fn text(name: &str, size: usize, digest: &str, found: &Inspected) -> String {
 
 fn document(name: &str, size: usize, digest: &str, found: &Inspected) -> serde_json::Value {
     json!({
-        "name": name, "type": kind(found.kind), "size_bytes": size, "digest": { "blake3": digest },
+        "name": name, "type": found.kind.name(), "size_bytes": size, "digest": { "blake3": digest },
         "imports": found.imports, "exports": found.exports, "wit": found.wit,
     })
 }
@@ -138,6 +145,7 @@ fn project_text(targets: &[Target]) -> String {
 mod tests {
     use run_engine::action::Place;
     use run_rules::manifest::Language;
+    use run_rules::step::kind::Kind;
 
     use super::*;
 
@@ -169,7 +177,7 @@ mod tests {
     #[test]
     fn a_file_says_what_it_is() {
         let found = Inspected {
-            kind: Wasm::Component,
+            kind: Kind::Component,
             imports: vec![],
             exports: vec!["greet".into()],
             wit: "world root {}\n".into(),

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use clap::ValueEnum;
+use run_rules::session::MANIFEST;
 use serde_json::json;
 
 use crate::context::Context;
@@ -41,7 +42,7 @@ enum Template {
     Http,
 }
 
-/// The files of a starter: where they go, and their text, in which `{name}` stands for the project's name.
+/// The files of a starter: where they go, and their text. In `run.toml`, `{name}` stands for the project's name.
 type Starter = &'static [(&'static str, &'static str)];
 
 macro_rules! starter {
@@ -116,7 +117,8 @@ fn make(target: &Path, starter: Starter, name: &str, shown: &str) -> Result<(), 
         let file = project.join(file);
         let directory = file.parent().expect("the file of a starter is in a directory");
         std::fs::create_dir_all(directory).map_err(failed("make"))?;
-        std::fs::write(&file, text.replace("{name}", name)).map_err(failed("write the files of"))?;
+        let text = if file.ends_with(MANIFEST) { text.replace("{name}", name) } else { (*text).to_owned() };
+        std::fs::write(&file, text).map_err(failed("write the files of"))?;
     }
     // An empty directory gives way to one that is renamed over it; anything else does not.
     match std::fs::rename(&project, target) {

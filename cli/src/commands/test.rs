@@ -10,7 +10,7 @@ use run_rules::session::{Ask, BuildOptions, Goal, up_to_date};
 use run_rules::target::TestTarget;
 use serde_json::json;
 
-use crate::context::{Context, verdict};
+use crate::context::{Context, select, verdict};
 use crate::fail::{Failure, Kind};
 use crate::put::put;
 use crate::report::{Wishes, summary};
@@ -82,8 +82,7 @@ pub(crate) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> 
         return report(&args, &done.tests.into_iter().map(passed).collect::<Vec<_>>(), context);
     }
     let mut session = context.open(options)?;
-    let selection =
-        session.select().map_err(|problem| Failure::diagnostics(vec![problem], session.root().to_owned()))?;
+    let selection = select(&session)?;
     if selection.tests.is_empty() {
         return Err(no_tests(&args.names));
     }
@@ -164,7 +163,7 @@ impl Tally {
             Event::Ran { took, how, .. } => match (case, how) {
                 (Some(case), Ran::Built { .. }) => {
                     (case.verdict, case.took_ms) = (Verdict::Pass { cached: false }, took.as_millis());
-                    false
+                    true
                 }
                 (Some(case), Ran::Failed { failure: ActionFailure::Ended { stdout, stderr, .. } }) => {
                     case.verdict = Verdict::Fail(said(stdout, stderr));

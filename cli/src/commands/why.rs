@@ -9,8 +9,9 @@ use run_engine::history::History;
 use run_rules::session::{Ask, BuildOptions, Goal, Session};
 use serde_json::json;
 
-use crate::context::{Context, open_failed};
+use crate::context::{Context, open_failed, select};
 use crate::fail::Failure;
+use crate::put::put;
 use crate::report::json;
 use crate::report::reason::{Tense, Totals, paragraph};
 
@@ -43,8 +44,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     let ask = Ask { targets: vec![args.target.clone()], goal: Goal::Outputs };
     let options = context.options(ask, None)?;
     let mut session = context.open(options)?;
-    let selection =
-        session.select().map_err(|problem| Failure::diagnostics(vec![problem], session.root().to_owned()))?;
+    let selection = select(&session)?;
     let labels: Vec<String> = session
         .graph()
         .closure(&selection.wanted)
@@ -62,8 +62,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
         None => {
             let mut pending = Vec::new();
             let mut note = |event: Event<'_>| note(&event, &mut pending);
-            let jobs = usize::try_from(context.env.cores.get()).unwrap_or(1);
-            let dry = BuildOptions { jobs, keep_going: true, force: false, dry_run: true };
+            let dry = BuildOptions { keep_going: true, dry_run: true, ..context.build_options() };
             let root = session.root().to_owned();
             let built = session.build(&selection, dry, &context.cancel, &mut note);
             built.map_err(|error| open_failed(error, &root))?;
@@ -130,9 +129,20 @@ fn tell(target: &str, findings: &[Finding], compared: bool, context: &mut Contex
 }
 
 fn text(target: &str, findings: &[Finding], compared: bool) -> String {
-    let explained = findings.iter().filter_map(|finding| Some((finding, finding.reason.as_ref()?)));
-    let text: String = explained.map(|(f, reason)| paragraph(&f.label, reason, f.totals, f.tense)).collect();
-    match (text.is_empty(), compared) {
+    let mut text = String::new();
+    if !compared && !findings.iter().any(|finding| finding.tense == Tense::Would) {
+        put!(text, "{target} is up to date, compared with what was last run here:\n");
+    }
+    let explained: Vec<_> = findings.iter().filter_map(|f| Some((f, f.reason.as_ref()?))).collect();
+    let (new, told): (Vec<_>, Vec<_>) =
+        explained.iter().partition(|(f, reason)| **reason == Reason::New && f.tense == Tense::Ran);
+    text.extend(told.iter().map(|(f, reason)| paragraph(&f.label, reason, f.totals, f.tense)));
+    // Most actions of most targets ran once, because they had never been run before; that is one sentence.
+    let labels: Vec<&str> = new.iter().map(|(f, _)| f.label.as_str()).collect();
+    if !labels.is_empty() {
+        put!(text, "nothing was remembered, so these ran: {}\n", labels.join(", "));
+    }
+    match (explained.is_empty(), compared) {
         (false, _) => text,
         (true, true) if findings.is_empty() => format!("nothing of {target} is known both there and here\n"),
         (true, true) => format!("{target} has the same keys there and here\n"),

@@ -30,25 +30,28 @@ impl Live {
     /// Draws, and returns what is to stay when the display is gone.
     pub(crate) fn event(&mut self, event: &Event<'_>) -> String {
         let text = self.lines.text(event);
+        self.advance(event);
+        text
+    }
+
+    /// Draws how far along the build is.
+    pub(crate) fn advance(&mut self, event: &Event<'_>) {
         match event {
             Event::Planned { actions, .. } => {
                 self.bar.set_length(u64::from(*actions));
                 self.bar.enable_steady_tick(Duration::from_millis(100));
             }
             Event::Started { action, .. } => self.running.push(*action),
-            Event::Ran { action, .. } => {
+            // What another process ran in the meantime was started, and is found after all.
+            Event::Ran { action, .. } | Event::Hit { action, .. } => {
                 self.running.retain(|running| running != action);
                 self.bar.inc(1);
             }
-            Event::Hit { .. } | Event::Skipped { .. } => self.bar.inc(1),
-            Event::Finished { .. } => {
-                self.bar.finish_and_clear();
-                return text;
-            }
+            Event::Skipped { .. } => self.bar.inc(1),
+            Event::Finished { .. } => return self.bar.finish_and_clear(),
             Event::Exported { .. } | Event::Degraded { .. } => {}
         }
         self.bar.set_message(self.message());
-        text
     }
 
     /// Writes with the display out of the way.

@@ -138,6 +138,22 @@ impl<'a> Reporter<'a> {
     }
 }
 
+impl Reporter<'_> {
+    /// Takes note of an event that somebody else tells of.
+    pub(crate) fn pass(&mut self, event: &Event<'_>) {
+        self.trace(event);
+        if let Manner::Live(live) = &mut self.manner {
+            live.advance(event);
+        }
+    }
+
+    fn trace(&mut self, event: &Event<'_>) {
+        if let Some((_, trace)) = &mut self.trace {
+            trace.event(event, self.started.elapsed(), &self.cast);
+        }
+    }
+}
+
 fn write_trace(file: &Path, trace: &Trace) -> Result<(), Failure> {
     std::fs::write(file, trace.text())
         .map_err(|error| Failure::machine(format!("can't write the profile to `{}`", file.display()), error))
@@ -145,9 +161,7 @@ fn write_trace(file: &Path, trace: &Trace) -> Result<(), Failure> {
 
 impl EventSink for Reporter<'_> {
     fn event(&mut self, event: Event<'_>) {
-        if let Some((_, trace)) = &mut self.trace {
-            trace.event(&event, self.started.elapsed(), &self.cast);
-        }
+        self.trace(&event);
         let is_failure = is_failure(&event);
         if self.quiet_when_reused
             && let Event::Finished { summary } = &event

@@ -42,6 +42,10 @@ impl Trace {
                 }));
             }
             Event::Hit { action, from } => {
+                // It was started, and then another process had done it.
+                if self.reasons.remove(action).is_some() {
+                    self.free_lane(*action);
+                }
                 let from = match from {
                     Layer::Local => "local",
                     Layer::Remote => "remote",

@@ -367,7 +367,10 @@ impl Driver<'_, '_> {
         let unchanged = self.history.find(&self.graph.action(id).label).is_some_and(|r| r.left == left);
         self.remember(id, record, Some(took), Some(&reason), Some(&known.result));
         let streams = Streams { stdout: &stdout, stderr: &stderr };
-        self.sink.event(Event::Ran { action: id, took, how: Ran::Built { unchanged, streams } });
+        self.sink.event(match by_other {
+            true => Event::Hit { action: id, from: Layer::Local },
+            false => Event::Ran { action: id, took, how: Ran::Built { unchanged, streams } },
+        });
         self.outcome.known[id.index()] = Some(known);
     }
 

@@ -21,6 +21,15 @@ for layer in .run/layers/*/; do
     if [ -d "$layer" ]; then cp -Rsf "$here/$layer." "$out/target"; fi
 done
 
+# Compilers also write down the real name of the directory they run in. Cargo must not know of the flag that puts the other
+# one in its place, for it would compile the layers below again.
+cat > "$out/home/rustc" <<'END'
+#!/bin/sh
+exec "$@" "--remap-path-prefix=$RUN_HERE=$RUN_ROOT"
+END
+chmod +x "$out/home/rustc"
+export RUN_HERE="$here" RUN_ROOT="$root" RUSTC_WRAPPER="$root/.run/out/home/rustc"
+
 export CARGO_HOME="$root/.run/out/home" CARGO_BUILD_BUILD_DIR="$root/.run/out/target"
 cargo() {
     command cargo "$@" --frozen --manifest-path "$root$package/Cargo.toml" --target-dir "$root/.run/out/target" \

@@ -238,23 +238,24 @@ impl Gatherer<'_> {
         let profile = self.surroundings.profile;
         let asked = Asked { component, source, world: declared.as_ref(), produced: &produced, profile };
         let recipe = (row.recipe)(&asked, self)?;
-        match declared {
+        let facts = match declared {
             Some(world) => {
                 self.warn_ungranted(component, source, &world);
-                self.component_facts(recipe, world, true)
+                self.component_facts(recipe, world, true)?
             }
             None => {
                 let world = self.own_world(source, &recipe)?;
-                self.component_facts(recipe, world, false)
+                self.component_facts(recipe, world, false)?
             }
-        }
+        };
+        Ok(ComponentFacts { language: Some(language), ..facts })
     }
 
     fn component_facts(&self, recipe: Recipe, world: World, is_promised: bool) -> Gathers<ComponentFacts> {
         let interface = Shown::of_world(&world).map_err(|e| e.diagnostics)?;
         let promise = if is_promised { world.encoded().map_err(|e| e.diagnostics)? } else { vec![] };
         let found_tests = if interface.shape == Shape::Library { tests_in(&world) } else { vec![] };
-        Ok(ComponentFacts { recipe, interface, promise, found_tests, world })
+        Ok(ComponentFacts { language: None, recipe, interface, promise, found_tests, world })
     }
 
     /// The language, given or found; found from the names in the directory when nothing else says it.

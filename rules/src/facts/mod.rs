@@ -15,6 +15,7 @@ use run_engine::path::RelPath;
 use run_engine::tree::Tree;
 
 use crate::lang::Recipe;
+use crate::manifest::Language;
 use crate::step::interface::Interface;
 use crate::step::script::ScriptPackage;
 use crate::step::wit::World;
@@ -41,6 +42,8 @@ pub struct Facts {
 /// What is known of a component.
 #[derive(Debug)]
 pub struct ComponentFacts {
+    /// What it is compiled from, given or found.
+    pub language: Option<Language>,
     /// How its bytes come about.
     pub recipe: Recipe,
     /// What it imports and exports: as declared, or as its bytes say where they are there already.

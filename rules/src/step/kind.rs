@@ -36,6 +36,17 @@ impl Kind {
         }
     }
 
+    /// The kind in words.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::CoreModule => "core module",
+            Self::Component => "component",
+            Self::WitPackage => "WIT package",
+            Self::NotWasm(_) => "not WebAssembly",
+        }
+    }
+
     /// The kind in words, with its article.
     #[must_use]
     pub fn describe(&self) -> &'static str {
