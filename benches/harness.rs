@@ -157,6 +157,7 @@ pub(crate) fn measure<T, R>(plan: &Plan, mut prepare: impl FnMut() -> T, mut pie
 }
 
 /// Runs a program to its end and says what it used, with the children it waited for. Its output is thrown away.
+#[expect(clippy::zombie_processes, reason = "`wait4` waits for it")]
 pub(crate) fn run(command: &mut Command) -> Usage {
     let started = Instant::now();
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
