@@ -165,7 +165,7 @@ fn ran(workspace: &Workspace, directory: &Path, words: &[String]) -> Ended {
     let words: Vec<String> =
         ["v2".to_owned()].into_iter().chain(words.iter().cloned()).chain(["--json".into()]).collect();
     let ended = workspace.run(directory, "run", &words);
-    let events: Vec<Value> = ended.stdout.lines().map(|line| event(line)).collect();
+    let events: Vec<Value> = ended.stdout.lines().map(event).collect();
     Ended { stdout: summary(&events), ..ended }
 }
 

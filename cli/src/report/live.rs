@@ -45,13 +45,21 @@ impl Live {
             // What another process ran in the meantime was started, and is found after all.
             Event::Ran { action, .. } | Event::Hit { action, .. } => {
                 self.running.retain(|running| running != action);
-                self.bar.inc(1);
+                self.settle_one();
             }
-            Event::Skipped { .. } => self.bar.inc(1),
+            Event::Skipped { .. } => self.settle_one(),
             Event::Finished { .. } => return self.bar.finish_and_clear(),
             Event::Exported { .. } | Event::Degraded { .. } => {}
         }
         self.bar.set_message(self.message());
+    }
+
+    fn settle_one(&self) {
+        self.bar.inc(1);
+        // What makes others faster is asked for only when it is needed, so more can settle than was planned.
+        if self.bar.length().is_some_and(|length| self.bar.position() > length) {
+            self.bar.inc_length(1);
+        }
     }
 
     /// Writes with the display out of the way.
