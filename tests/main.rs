@@ -2,5 +2,6 @@
 
 mod bad;
 mod commands;
+mod hostile;
 mod support;
 mod tidy;

@@ -5,6 +5,7 @@ use wit_component::{DecodedWasm, WitPrinter};
 use wit_parser::{Resolve, WorldId, WorldItem, WorldKey};
 
 use crate::diagnostic::Diagnostic;
+use crate::step::kind::Kind as Outline;
 
 /// What is known of a WebAssembly file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +38,11 @@ pub enum Kind {
 pub fn inspect(bytes: &[u8]) -> Result<Inspected, Diagnostic> {
     let damaged = |error: &dyn std::fmt::Display| {
         Diagnostic::error("bad-component", format!("this WebAssembly is damaged: {error}"))
+            .help("fetch or build the file again")
     };
-    if !bytes.starts_with(MAGIC) {
-        return Err(Diagnostic::error("not-wasm", "this is not WebAssembly: it begins with other bytes"));
+    if let Outline::NotWasm(reason) = Outline::of(bytes) {
+        return Err(Diagnostic::error("not-wasm", format!("this is not WebAssembly: {reason}"))
+            .help("fetch or build the file again"));
     }
     match Parser::new(0).parse_all(bytes).next() {
         Some(Ok(Payload::Version { encoding: Encoding::Module, .. })) => module(bytes).map_err(|error| damaged(&error)),
@@ -50,9 +53,6 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, Diagnostic> {
         _ => Err(damaged(&"it has no header")),
     }
 }
-
-/// What every WebAssembly binary begins with.
-const MAGIC: &[u8] = b"\0asm";
 
 fn module(bytes: &[u8]) -> Result<Inspected, wasmparser::BinaryReaderError> {
     let (mut imports, mut exports) = (Vec::new(), Vec::new());

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
+
+/// The binary.
+pub(crate) const RUN: &str = env!("CARGO_BIN_EXE_run");
 
 /// The root of this repository.
 pub(crate) fn repository() -> &'static Path {
@@ -69,19 +72,28 @@ impl Workspace {
         self.root.path().join("work")
     }
 
+    /// Its store.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.root.path().join("store")
+    }
+
     /// Runs a program there, in `directory`.
     pub(crate) fn run(&self, directory: &Path, program: &str, args: &[String]) -> Ended {
-        let program = if program == "run" { env!("CARGO_BIN_EXE_run") } else { program };
-        let output = Command::new(program)
-            .args(args)
-            .current_dir(directory)
-            .stdin(Stdio::null())
-            .env_clear()
-            .envs(&self.env)
-            .env("HOME", self.root.path().join("home"))
-            .env("RUN_CACHE_DIR", self.root.path().join("store"))
-            .output()
-            .expect("the program can be started");
+        let output = self.command(directory, program, args).output().expect("the program can be started");
+        self.ended(&output)
+    }
+
+    /// A program to be run there.
+    pub(crate) fn command(&self, directory: &Path, program: &str, args: &[String]) -> Command {
+        let program = if program == "run" { RUN } else { program };
+        let mut command = Command::new(program);
+        command.args(args).current_dir(directory).stdin(Stdio::null()).env_clear().envs(&self.env);
+        command.env("HOME", self.root.path().join("home")).env("RUN_CACHE_DIR", self.store());
+        command
+    }
+
+    /// How a run ended.
+    pub(crate) fn ended(&self, output: &Output) -> Ended {
         Ended {
             stdout: self.redact(&String::from_utf8_lossy(&output.stdout)),
             stderr: self.redact(&String::from_utf8_lossy(&output.stderr)),

@@ -10,7 +10,7 @@ use run_rules::host::{
     Access, Component, Dir, Ending, Grants, HostError, HostPort, LimitHit, Limits, LoadError, Network, OptLevel,
     Outcome, Output, Program, Stdin, Streams, Trap,
 };
-use run_rules::loose;
+use run_rules::loose::{self, NativeError};
 use run_rules::manifest::{self, Origin, Profile};
 use run_rules::quantity::{Size, Timeout};
 use run_rules::session::{Ask, BuildOptions, Goal, Runnable, read_manifest, up_to_date};
@@ -100,6 +100,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     let table = Table::new();
     let mut program = program(args, &table, context)?;
     program.limits = limits(&args.doors);
+    // From here on there is nothing of ours to finish: the first Ctrl-C ends the process.
+    context.cancel.cancel();
     let (outcome, is_call) = start(args, &mut program, context.console.is_json())?;
     tell(&outcome, is_call, &mut context.console)
 }
@@ -118,12 +120,20 @@ fn program(args: &Args, table: &Table, context: &mut Context) -> Result<Program,
         true => target_of_text(&file, what, context)?,
         false => what.to_owned(),
     };
-    let runnable = bring(&target, args.debug, context)?;
+    let mut runnable = bring(&target, args.debug, context)?;
+    let mut component = of_store(&runnable, table)?;
+    if component.is_none() {
+        // The store noticed only now that the file is damaged, and dropped it: this time it is made.
+        runnable = bring(&target, args.debug, context)?;
+        component = of_store(&runnable, table)?;
+    }
+    let component = component
+        .ok_or_else(|| Failure::new(FailureKind::Machine, "the store lost the native code that was just made twice"))?;
     let mut grants = grants(&args.doors, &context.env)?;
     allowed(&target, &args.doors, &runnable.capabilities)?;
     // Flags come last, so they win.
     grants.env = runnable.env.iter().cloned().chain(grants.env).collect();
-    let mut program = Program::new(of_store(&runnable, table)?);
+    let mut program = Program::new(component);
     program.grants = grants;
     Ok(program)
 }
@@ -140,23 +150,24 @@ fn of_file(file: &Path, what: &str, table: &Table, context: &Context) -> Result<
         }
         other => {
             return Err(Failure::yours(format!("`{what}` is {}, not a component", other.describe()))
-                .help("make it the `path` of a component in `run.toml`, with the `wit` it implements"));
+                .help("`wasm-tools component new` makes a component of a core module that has its world in it"));
         }
     }
-    let code = loose::native_code(table, &context.store()?, &bytes, &context.cancel)
-        .map_err(|message| Failure::yours(format!("`{what}` can't be run: {message}")))?;
+    let code = loose::native_code(table, &context.store()?, &bytes, &context.cancel).map_err(|error| match error {
+        NativeError::Refused(why) => Failure::yours(format!("`{what}` can't be run: {why}")),
+        NativeError::Machine(why) => Failure::machine(format!("`{what}` can't be compiled"), why)
+            .help("make sure that the store can be written and has room, or move it with `RUN_CACHE_DIR`"),
+        NativeError::Interrupted => Failure::told(FailureKind::Interrupted),
+    })?;
     load(&code, OptLevel::Speed, table)
 }
 
-/// The component of a target that was built, from the store.
-fn of_store(runnable: &Runnable, table: &Table) -> Result<Component, Failure> {
+/// The component of a target that was built, from the store, if the store still has it.
+fn of_store(runnable: &Runnable, table: &Table) -> Result<Option<Component>, Failure> {
     let machine = |error: StoreError| Failure::machine("can't read the store", error);
     let store = DiskStore::open(&runnable.store, runnable.function).map_err(machine)?;
     let code = store.lend(runnable.native, false).map_err(machine)?;
-    let code = code.ok_or_else(|| {
-        Failure::new(FailureKind::Machine, "the store lost the native code that was just made").help("run it again")
-    })?;
-    load(&code, runnable.level, table)
+    code.map(|code| load(&code, runnable.level, table)).transpose()
 }
 
 fn load(code: &Path, level: OptLevel, table: &Table) -> Result<Component, Failure> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use run_engine::digest::{Blob, DigestFunction};
 use run_rules::inspect::{Inspected, Kind as Wasm, inspect};
-use run_rules::manifest::TargetKind;
+use run_rules::manifest::{Project, TargetKind};
 use run_rules::session::{Ask, Goal};
 use run_rules::target::Target;
 use serde_json::json;
@@ -46,7 +46,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
 fn show(file: &Path, name: &str, context: &mut Context) -> Result<(), Failure> {
     let content =
         std::fs::read(file).map_err(|error| Failure::machine(format!("can't read `{}`", file.display()), error))?;
-    let found = inspect(&content).map_err(|diagnostic| Failure::yours(format!("`{name}`: {}", diagnostic.message)))?;
+    let found = inspect(&content).map_err(|diagnostic| {
+        let failure = Failure::yours(format!("`{name}`: {}", diagnostic.message));
+        diagnostic.helps.into_iter().fold(failure, Failure::help)
+    })?;
     let digest = DigestFunction::Blake3.digest::<Blob>(&content).hex();
     match context.console.is_json() {
         true => context.console.document(&document(name, content.len(), &digest, &found)),
@@ -91,6 +94,10 @@ fn project(context: &mut Context) -> Result<(), Failure> {
             let document = json!({
                 "name": project.name.as_str(),
                 "version": project.version.to_string(),
+                "description": project.description,
+                "authors": project.authors,
+                "license": project.license,
+                "repository": project.repository,
                 "directory": session.root().display().to_string(),
                 "targets": targets,
             });
@@ -98,9 +105,27 @@ fn project(context: &mut Context) -> Result<(), Failure> {
         }
         false => {
             let text = project_text(session.targets());
-            context.console.data(&format!("{} {}: {text}", project.name.as_str(), project.version))
+            context.console.data(&format!("{} {}: {text}{}", project.name.as_str(), project.version, about(project)))
         }
     }
+}
+
+/// What the project says of itself beyond its name, a line each.
+fn about(project: &Project) -> String {
+    let mut text = String::new();
+    let authors = (!project.authors.is_empty()).then(|| project.authors.join(", "));
+    let said = [
+        ("description", &project.description),
+        ("authors", &authors),
+        ("license", &project.license),
+        ("repository", &project.repository),
+    ];
+    for (name, value) in said {
+        if let Some(value) = value {
+            put!(text, "{name}: {}\n", value.trim_end().replace('\n', " "));
+        }
+    }
+    text
 }
 
 const fn target_kind(kind: TargetKind) -> &'static str {

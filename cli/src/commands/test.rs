@@ -40,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, hide_short_help = true)]
     keep_going: bool,
     /// Run at most N actions at once; the number of cores by default
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = crate::args::jobs)]
     jobs: Option<NonZeroU32>,
     /// Write a report in JUnit's format to FILE
     #[arg(long, value_name = "FILE")]
