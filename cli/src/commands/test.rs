@@ -70,7 +70,7 @@ enum Verdict {
 
 /// Tests.
 pub(crate) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> {
-    args.names.append(&mut args.component);
+    args.names.extend_from_slice(&args.component);
     let profile = args.debug.then_some(Profile::Debug);
     let ask = Ask { targets: args.names.clone(), goal: Goal::Tests };
     let options = context.options(ask, profile)?;
@@ -82,6 +82,11 @@ pub(crate) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> 
         return report(&args, &done.tests.into_iter().map(passed).collect::<Vec<_>>(), context);
     }
     let mut session = context.open(options)?;
+    // A name alone may be a part of a test's name; this one is a target's.
+    if let Some(unknown) = args.component.iter().find(|name| session.manifest().find_kind(name).is_none()) {
+        return Err(Failure::yours(format!("no target is called `{}`", unknown.escape_debug()))
+            .help("`run v2 info` lists the targets"));
+    }
     let selection =
         session.select().map_err(|problem| Failure::diagnostics(vec![problem], session.root().to_owned()))?;
     if selection.tests.is_empty() {
