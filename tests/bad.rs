@@ -1,6 +1,6 @@
 //! Every `fixtures/bad/<code>` is a workspace with one thing wrong: what is said of it is in its `expected.stderr`.
 //!
-//! `run v2 build` is run in a copy, or the line in the fixture's `command` file where another command is what meets the
+//! `run v2 build -j 1` is run in a copy, or the line in the fixture's `command` file where another command is what meets the
 //! problem. A `setup` file is run by `sh` before: it makes what can't be checked in everywhere. An `env` file has lines
 //! `NAME=VALUE`, in which `[ROOT]` is the copy: it shows what is wrong with a machine. The first line of
 //! `expected.stderr` is the exit status, `exit: N`; what went to standard output comes next, if anything did.
@@ -59,7 +59,7 @@ fn told(fixture: &Path) -> String {
     for (name, value) in env.lines().filter_map(|line| line.split_once('=')) {
         workspace.env.insert(name.to_owned(), value.replace("[ROOT]", &directory.display().to_string()));
     }
-    let command = fs::read_to_string(fixture.join("command")).unwrap_or_else(|_| "run v2 build".to_owned());
+    let command = fs::read_to_string(fixture.join("command")).unwrap_or_else(|_| "run v2 build -j 1".to_owned());
     let words = words(command.trim());
     let ended = workspace.run(&directory, &words[0], &words[1..]);
     format!("exit: {}\n{}{}", ended.status, ended.stdout, ended.stderr)

@@ -3,6 +3,7 @@
 mod bad;
 mod commands;
 mod hermetic;
+mod hostile;
 mod processes;
 mod scenarios;
 mod simulate;

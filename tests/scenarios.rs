@@ -12,7 +12,7 @@ fn every_story_goes_as_it_is_told() {
         folder.read_dir().expect("the stories are there").map(|e| e.expect("a story").path()).collect();
     files.sort_unstable();
     assert!(!files.is_empty(), "no story in {}", folder.display());
-    let update = std::env::var_os("UPDATE_EXPECT").is_some();
+    let update = super::support::is_updating();
     for file in files {
         scenario::check(&file, update);
     }

@@ -1,5 +1,6 @@
 //! What can be typed: the global flags and the list of commands. Each command's own flags live with the command.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -109,6 +110,15 @@ pub(crate) fn forgotten_era(args: &[std::ffi::OsString]) -> Option<String> {
     let root = command();
     let era = root.find_subcommand("v2").expect("the era that this program is");
     era.find_subcommand(first).map(|command| command.get_name().to_owned())
+}
+
+/// How many actions may run at once, at most: each has a thread, and a machine has only so many.
+const JOBS_MAX: u32 = 512;
+
+/// Reads `--jobs`.
+pub(crate) fn jobs(text: &str) -> Result<NonZeroU32, String> {
+    let jobs = text.parse().ok().filter(|jobs: &NonZeroU32| jobs.get() <= JOBS_MAX);
+    jobs.ok_or_else(|| format!("write a whole number from 1 to {JOBS_MAX}"))
 }
 
 #[cfg(test)]

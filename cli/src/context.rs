@@ -170,7 +170,8 @@ impl Context {
         reporter.finish()?;
         let outcome = outcome.map_err(|error| open_failed(error, &root))?;
         match &outcome.export_error {
-            Some(error) => Err(Failure::machine("can't write an output into the project", error)),
+            Some(error) => Err(Failure::machine("can't write an output into the project", error)
+                .help("remove what stands in its way, or choose another `output_dir` in `[build]` of run.toml")),
             None => Ok(outcome),
         }
     }

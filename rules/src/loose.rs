@@ -25,14 +25,29 @@ use crate::host::OptLevel;
 /// The digest function of what belongs to no workspace.
 const FUNCTION: DigestFunction = DigestFunction::Blake3;
 
+/// Why there is no native code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NativeError {
+    /// The component can't be compiled.
+    Refused(String),
+    /// This machine can't compile, or can't keep what it compiled.
+    Machine(String),
+    /// Somebody asked for an end.
+    Interrupted,
+}
+
+fn machine(error: impl std::fmt::Display) -> NativeError {
+    NativeError::Machine(error.to_string())
+}
+
 /// The file of a component's native code, made if the store in `store` does not have it.
 ///
 /// # Errors
-/// A message: the component can't be compiled, or the store can't be used.
-pub fn native_code(table: &Table, store: &Path, component: &[u8], cancel: &Cancel) -> Result<PathBuf, String> {
-    let store = DiskStore::open(store, FUNCTION).map_err(|e| e.to_string())?;
-    let _lease = store.lease().map_err(|e| e.to_string())?;
-    let platform = table.runtimes().get(OptLevel::Speed).map_err(|e| e.to_string())?.compatibility_hash();
+/// [`NativeError`].
+pub fn native_code(table: &Table, store: &Path, component: &[u8], cancel: &Cancel) -> Result<PathBuf, NativeError> {
+    let store = DiskStore::open(store, FUNCTION).map_err(machine)?;
+    let _lease = store.lease().map_err(machine)?;
+    let platform = table.runtimes().get(OptLevel::Speed).map_err(machine)?.compatibility_hash();
     let mut sources = Sources::default();
     let digest = sources.made(component, FUNCTION);
     let mut tree = Tree::new();
@@ -48,7 +63,7 @@ pub fn native_code(table: &Table, store: &Path, component: &[u8], cancel: &Cance
         limits: Limits { cpu: 1, network: 1, keep_going: false },
         dry_run: false,
     };
-    let sandbox = Bare::new(&store.root().join("sandbox"), BTreeMap::new()).map_err(|e| e.to_string())?;
+    let sandbox = Bare::new(&store.root().join("sandbox"), BTreeMap::new()).map_err(machine)?;
     let services = Services {
         blobs: &store,
         results: &store,
@@ -62,13 +77,13 @@ pub fn native_code(table: &Table, store: &Path, component: &[u8], cancel: &Cance
     if let Some(failure) = outcome.failures.into_values().next() {
         return Err(told(failure));
     }
-    let known = outcome.known[0].as_ref().ok_or("interrupted")?;
+    let known = outcome.known[0].as_ref().ok_or(NativeError::Interrupted)?;
     match known.node(&builtin::native_code()) {
         Some(Node::File { digest, .. }) => store
             .file(digest)
-            .map_err(|e| e.to_string())?
-            .ok_or_else(|| "the store lost what it was just given".to_owned()),
-        _ => Err("the store holds something else than native code".to_owned()),
+            .map_err(machine)?
+            .ok_or_else(|| machine("the store lost what it was just given; run it again")),
+        _ => Err(machine("the store holds something else than native code")),
     }
 }
 
@@ -94,14 +109,11 @@ fn action(tree: Tree, platform: String) -> Action {
     }
 }
 
-fn told(failure: Failure) -> String {
-    match failure {
+fn told(failure: Failure) -> NativeError {
+    NativeError::Refused(match failure {
         Failure::Ended { stderr, .. } => String::from_utf8_lossy(&stderr).trim_end().to_owned(),
-        Failure::Machine { why }
-        | Failure::Bug { why }
-        | Failure::BadInput { why }
-        | Failure::BadOutput { why, .. } => why,
-        Failure::SourceChanged { why, .. } => why,
+        Failure::Machine { why } | Failure::Bug { why } => return NativeError::Machine(why),
+        Failure::BadInput { why } | Failure::BadOutput { why, .. } | Failure::SourceChanged { why, .. } => why,
         Failure::MissingOutput { path, .. } => format!("`{path}` was not made"),
-    }
+    })
 }

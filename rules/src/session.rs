@@ -15,7 +15,8 @@ use run_engine::build::{Outcome, Request, Services, build};
 use run_engine::cancel::Cancel;
 use run_engine::clock::MonotonicClock;
 use run_engine::digest::{Blob, BlobDigest, Digest, DigestFunction};
-use run_engine::event::EventSink;
+use run_engine::event::{Event, EventSink};
+use run_engine::files::materialize::MaterializeError;
 use run_engine::files::stamp::Stamp;
 use run_engine::files::stat_cache::StatCache;
 use run_engine::graph::{ActionGraph, Export};
@@ -475,7 +476,22 @@ impl Session {
             clock: &MonotonicClock::start(),
             cancel,
         };
-        let outcome = build(&self.lowered.graph, &request, &services, &mut self.history, sink);
+        let mut ended = None;
+        let mut all_but_end = |event: Event<'_>| match event {
+            Event::Finished { summary } => ended = Some(summary),
+            event => sink.event(event),
+        };
+        let mut outcome = build(&self.lowered.graph, &request, &services, &mut self.history, &mut all_but_end);
+        if let Some(MaterializeError::Lost { .. }) = outcome.export_error {
+            // The store noticed only when it gave the output away that it is damaged. By now it is gone, and is made anew.
+            let mut all_but_plan = |event: Event<'_>| match event {
+                Event::Planned { .. } => {}
+                event => sink.event(event),
+            };
+            outcome = build(&self.lowered.graph, &request, &services, &mut self.history, &mut all_but_plan);
+        } else if let Some(summary) = ended {
+            sink.event(Event::Finished { summary });
+        }
         if !options.dry_run {
             self.remember(selection, &outcome);
         }

@@ -9,6 +9,9 @@ use tempfile::TempDir;
 
 pub(crate) mod story;
 
+/// The binary.
+pub(crate) const RUN: &str = env!("CARGO_BIN_EXE_run");
+
 /// The root of this repository.
 pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository")
@@ -21,7 +24,7 @@ pub(crate) fn is_updating() -> bool {
 
 /// What the process that runs the tests was given: what a compiler behind the binary needs to be found.
 #[expect(clippy::disallowed_methods, reason = "tests have a door of their own")]
-fn given(name: &str) -> Option<String> {
+pub(crate) fn given(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
@@ -57,7 +60,7 @@ impl Workspace {
             env.extend(home.map(|home| (name.to_owned(), home)));
         }
         // A shell in a story finds `run` too.
-        let ours = Path::new(env!("CARGO_BIN_EXE_run")).parent().expect("a program lies in a directory");
+        let ours = Path::new(RUN).parent().expect("a program lies in a directory");
         env.extend(given("PATH").map(|path| ("PATH".to_owned(), format!("{}:{path}", ours.display()))));
         let store = root.path().join("store");
         Self { root, store, env }
@@ -83,7 +86,7 @@ impl Workspace {
 
     /// A program that would run in `directory`, with nothing of what this process was given but the way to compilers.
     pub(crate) fn program(&self, directory: &Path, program: &str) -> Command {
-        let mut command = Command::new(if program == "run" { env!("CARGO_BIN_EXE_run") } else { program });
+        let mut command = Command::new(if program == "run" { RUN } else { program });
         command
             .current_dir(directory)
             .stdin(Stdio::null())
@@ -111,7 +114,13 @@ impl Workspace {
         self.ended(&self.program(directory, program).args(args).output().expect("the program can be started"))
     }
 
-    fn ended(&self, output: &Output) -> Ended {
+    /// Its store.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.store.clone()
+    }
+
+    /// How a run ended.
+    pub(crate) fn ended(&self, output: &Output) -> Ended {
         Ended {
             stdout: self.redact(&String::from_utf8_lossy(&output.stdout)),
             stderr: self.redact(&String::from_utf8_lossy(&output.stderr)),

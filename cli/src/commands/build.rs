@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long)]
     debug: bool,
     /// Run at most N actions at once; the number of cores by default
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = crate::args::jobs)]
     jobs: Option<NonZeroU32>,
     /// After a failure, go on with what does not need the failed action
     #[arg(long)]

@@ -10,7 +10,7 @@ use run_rules::host::{
     Access, Component, Dir, Ending, Grants, HostError, HostPort, LimitHit, Limits, LoadError, Network, OptLevel,
     Outcome, Output, Program, Stdin, Streams, Trap,
 };
-use run_rules::loose;
+use run_rules::loose::{self, NativeError};
 use run_rules::manifest::{self, Origin, Profile};
 use run_rules::quantity::{Size, Timeout};
 use run_rules::session::{Ask, Goal, Runnable, read_manifest, up_to_date};
@@ -100,6 +100,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     let table = Table::new();
     let mut program = program(args, &table, context)?;
     program.limits = limits(&args.doors);
+    // From here on there is nothing of ours to finish: the first Ctrl-C ends the process.
+    context.cancel.cancel();
     let (outcome, is_call) = start(args, &mut program, context.console.is_json())?;
     tell(&outcome, is_call, &mut context.console)
 }
@@ -140,11 +142,15 @@ fn of_file(file: &Path, what: &str, table: &Table, context: &Context) -> Result<
         }
         other => {
             return Err(Failure::yours(format!("`{what}` is {}, not a component", other.describe()))
-                .help("make it the `path` of a component in `run.toml`, with the `wit` it implements"));
+                .help("`wasm-tools component new` makes a component of a core module that has its world in it"));
         }
     }
-    let code = loose::native_code(table, &context.store()?, &bytes, &context.cancel)
-        .map_err(|message| Failure::yours(format!("`{what}` can't be run: {message}")))?;
+    let code = loose::native_code(table, &context.store()?, &bytes, &context.cancel).map_err(|error| match error {
+        NativeError::Refused(why) => Failure::yours(format!("`{what}` can't be run: {why}")),
+        NativeError::Machine(why) => Failure::machine(format!("`{what}` can't be compiled"), why)
+            .help("make sure that the store can be written and has room, or move it with `RUN_CACHE_DIR`"),
+        NativeError::Interrupted => Failure::told(FailureKind::Interrupted),
+    })?;
     load(&code, OptLevel::Speed, table)
 }
 

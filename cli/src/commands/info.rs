@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use run_engine::digest::{Blob, DigestFunction};
-use run_rules::manifest::TargetKind;
+use run_rules::manifest::{Project, TargetKind};
 use run_rules::session::{Ask, Goal};
 use run_rules::step::inspect::{Inspected, inspect};
 use run_rules::target::Target;
@@ -59,8 +59,9 @@ fn show(file: &Path, name: &str, context: &mut Context) -> Result<(), Failure> {
     let content =
         std::fs::read(file).map_err(|error| Failure::machine(format!("can't read `{}`", file.display()), error))?;
     let found = inspect(&content).map_err(|error| {
-        let why: Vec<String> = error.diagnostics.into_iter().map(|diagnostic| diagnostic.message).collect();
-        Failure::yours(format!("`{name}`: {}", why.join("; ")))
+        let why: Vec<&str> = error.diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
+        let failure = Failure::yours(format!("`{name}`: {}", why.join("; ")));
+        error.diagnostics.iter().flat_map(|diagnostic| diagnostic.helps.clone()).fold(failure, Failure::help)
     })?;
     let digest = DigestFunction::Blake3.digest::<Blob>(&content).hex();
     match context.console.is_json() {
@@ -98,6 +99,10 @@ fn project(context: &mut Context) -> Result<(), Failure> {
             let document = json!({
                 "name": project.name.as_str(),
                 "version": project.version.to_string(),
+                "description": project.description,
+                "authors": project.authors,
+                "license": project.license,
+                "repository": project.repository,
                 "directory": session.root().display().to_string(),
                 "targets": targets,
             });
@@ -105,9 +110,27 @@ fn project(context: &mut Context) -> Result<(), Failure> {
         }
         false => {
             let text = project_text(session.targets());
-            context.console.data(&format!("{} {}: {text}", project.name.as_str(), project.version))
+            context.console.data(&format!("{} {}: {text}{}", project.name.as_str(), project.version, about(project)))
         }
     }
+}
+
+/// What the project says of itself beyond its name, a line each.
+fn about(project: &Project) -> String {
+    let mut text = String::new();
+    let authors = (!project.authors.is_empty()).then(|| project.authors.join(", "));
+    let said = [
+        ("description", &project.description),
+        ("authors", &authors),
+        ("license", &project.license),
+        ("repository", &project.repository),
+    ];
+    for (name, value) in said {
+        if let Some(value) = value {
+            put!(text, "{name}: {}\n", value.trim_end().replace('\n', " "));
+        }
+    }
+    text
 }
 
 const fn target_kind(kind: TargetKind) -> &'static str {

@@ -40,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, hide_short_help = true)]
     keep_going: bool,
     /// Run at most N actions at once; the number of cores by default
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = crate::args::jobs)]
     jobs: Option<NonZeroU32>,
     /// Write a report in JUnit's format to FILE
     #[arg(long, value_name = "FILE")]
@@ -70,7 +70,7 @@ enum Verdict {
 
 /// Tests.
 pub(crate) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> {
-    args.names.append(&mut args.component);
+    args.names.extend_from_slice(&args.component);
     let profile = args.debug.then_some(Profile::Debug);
     let ask = Ask { targets: args.names.clone(), goal: Goal::Tests };
     let options = context.options(ask, profile)?;
@@ -82,6 +82,11 @@ pub(crate) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> 
         return report(&args, &done.tests.into_iter().map(passed).collect::<Vec<_>>(), context);
     }
     let mut session = context.open(options)?;
+    // A name alone may be a part of a test's name; this one is a target's.
+    if let Some(unknown) = args.component.iter().find(|name| session.manifest().find_kind(name).is_none()) {
+        return Err(Failure::yours(format!("no target is called `{}`", unknown.escape_debug()))
+            .help("`run v2 info` lists the targets"));
+    }
     let selection = select(&session)?;
     if selection.tests.is_empty() {
         return Err(no_tests(&args.names));

@@ -44,8 +44,12 @@ impl Layout {
             Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
             Err(e) => return Err(failed("read", &path)(e)),
         };
-        // An empty file is what a power cut leaves of a new one.
-        if text.is_empty() {
+        // An empty file is what a power cut leaves of a new one. One that is damaged in a directory that says it is a
+        // cache may be written anew as well: everything else in a store is checked when it is read.
+        let is_damaged = text.trim_end().parse::<u32>().is_err();
+        if text.is_empty()
+            || is_damaged && fs::read(self.root.join("CACHEDIR.TAG")).is_ok_and(|tag| tag == CACHEDIR_TAG)
+        {
             atomic::write(self, CACHEDIR_TAG, &self.root.join("CACHEDIR.TAG"))?;
             return atomic::write(self, format!("{VERSION}\n").as_bytes(), &path);
         }
@@ -154,6 +158,10 @@ mod tests {
         fs::remove_file(&version).unwrap();
         fs::write(&version, "").unwrap();
         Layout::open(dir.path()).unwrap();
+        fs::write(&version, "1\x0b\x7f").unwrap();
+        Layout::open(dir.path()).unwrap();
+        assert_eq!(fs::read_to_string(&version).unwrap(), "1\n");
+        fs::remove_file(dir.path().join("CACHEDIR.TAG")).unwrap();
         for (text, says) in [("2\n", "layout 2"), ("hello", "not a store")] {
             fs::remove_file(&version).unwrap();
             fs::write(&version, text).unwrap();

@@ -29,7 +29,9 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, StepError> {
     let kind = Kind::of(bytes);
     let (imports, exports, wit) = match &kind {
         Kind::NotWasm(why) => {
-            return Err(Diagnostic::error("not-wasm", format!("this is not WebAssembly: {why}")).into());
+            return Err(Diagnostic::error("not-wasm", format!("this is not WebAssembly: {why}"))
+                .help("fetch or build the file again")
+                .into());
         }
         Kind::CoreModule => {
             let (imports, exports) = names_of_module(bytes).map_err(damaged)?;

@@ -48,16 +48,10 @@ fn check(script: &str, expected: &str) {
 
 #[test]
 fn mistakes_are_shown_where_they_are() {
-    check("package shop:whole;\nlet = 1;", "error[bad-wac]: expected identifier, found `=` at `=`");
-    check("package shop:whole;\nexport nothing;", "error[bad-wac]: undefined name `nothing` at `nothing`");
-    check(
-        "package shop:whole;\nlet a = new shop:cart {};",
-        "error[bad-wac]: unknown package `shop:cart` at `shop:cart`",
-    );
-    check(
-        "package shop:whole;\nlet a = new shop:app { \"demo:m/mat\": a };",
-        "error[bad-wac]: undefined name `a` at `a`",
-    );
+    check("package shop:whole;\nlet = 1;", "bad-wac: expected identifier, found `=` at `=`");
+    check("package shop:whole;\nexport nothing;", "bad-wac: undefined name `nothing` at `nothing`");
+    check("package shop:whole;\nlet a = new shop:cart {};", "bad-wac: unknown package `shop:cart` at `shop:cart`");
+    check("package shop:whole;\nlet a = new shop:app { \"demo:m/mat\": a };", "bad-wac: undefined name `a` at `a`");
 }
 
 #[test]

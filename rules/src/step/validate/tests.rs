@@ -65,14 +65,15 @@ fn each_broken_promise_is_told_in_wit() {
         CALC,
         "
         error[undeclared-import]: the component imports `demo:calc/log`, which world `demo:calc/calc` does not declare
-        help: add `import demo:calc/log;` to the world",
+        help: add `import demo:calc/log;` to the world in its `wit`, or do without what it imports",
     );
     check(
         CALC,
         &CALC.replace("export math;", ""),
         "
         error[interface-mismatch]: the component does not export `demo:calc/math`, which world `demo:calc/calc` declares
-        note: it exports nothing",
+        note: it exports nothing
+        help: export `demo:calc/math` from the component, or remove it from the world",
     );
 }
 

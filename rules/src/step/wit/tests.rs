@@ -37,7 +37,7 @@ fn mistakes_are_shown_where_they_are() {
         "package demo:calc;\nworld calc { export add: func(a: s33) -> s32; }",
         None,
         r#"
-        error[bad-wit]: name `s33` does not exist
+        bad-wit: name `s33` does not exist
           test.wit: "s33"
         "#
         .trim_end(),
@@ -46,7 +46,7 @@ fn mistakes_are_shown_where_they_are() {
         "//- wit/a.wit\npackage demo:calc;\n//- wit/b.wit\nworld calc { import other:log/log@1.0.0; }",
         None,
         r#"
-        error[bad-wit]: no package is called `other:log@1.0.0`
+        bad-wit: no package is called `other:log@1.0.0`
           wit/b.wit: "other:log"
         help: put the WIT of `other:log@1.0.0` in `deps/log/` beside the package that uses it
         "#
@@ -60,7 +60,7 @@ fn a_dependency_at_another_version_is_mentioned() {
         "//- app.wit\npackage demo:app; world app { import demo:log/log@1.1.0; }\n//- deps/log.wit\npackage demo:log@1.0.0; interface log {}",
         None,
         r#"
-        error[bad-wit]: no package is called `demo:log@1.1.0`
+        bad-wit: no package is called `demo:log@1.1.0`
           app.wit: "demo:log"
         help: there is `demo:log@1.0.0`: write that version, or put the other one beside it"#,
     );
@@ -68,7 +68,7 @@ fn a_dependency_at_another_version_is_mentioned() {
         "//- app.wit\npackage demo:app@1.0.0; world app { }\n//- b.wit\npackage demo:other;",
         None,
         r#"
-        error[bad-wit]: package identifier `demo:other` does not match previous package name of `demo:app@1.0.0`
+        bad-wit: package identifier `demo:other` does not match previous package name of `demo:app@1.0.0`
           b.wit: "demo:other""#,
     );
 }
@@ -82,7 +82,7 @@ fn a_world_is_found_by_name() {
         two,
         None,
         "
-        error[ambiguous-world]: package `demo:calc@1.0.0` has 2 worlds
+        ambiguous-world: package `demo:calc@1.0.0` has 2 worlds
         note: they are `calc`, `other`
         help: choose one: `world = \"calc\"`",
     );
@@ -90,7 +90,7 @@ fn a_world_is_found_by_name() {
         two,
         Some("clac"),
         "
-        error[unknown-world]: package `demo:calc@1.0.0` has no world called `clac`
+        unknown-world: package `demo:calc@1.0.0` has no world called `clac`
         note: it has `calc`, `other`
         help: did you mean `calc`?",
     );
@@ -98,7 +98,7 @@ fn a_world_is_found_by_name() {
         "package demo:calc;\ninterface math {}",
         None,
         "
-        error[unknown-world]: package `demo:calc` has no world, only interfaces
+        unknown-world: package `demo:calc` has no world, only interfaces
         help: add `world NAME { export INTERFACE; }`, saying what the component imports and exports",
     );
 }
@@ -117,14 +117,14 @@ fn wasi_is_built_in() {
         "",
         Some("wasi:cli/command@0.3.0"),
         "
-        error[unknown-world]: no package is called `wasi:cli@0.3.0`
+        unknown-world: no package is called `wasi:cli@0.3.0`
         help: the built-in WASI packages go from 0.2.0 to 0.2.12; other versions belong in `deps/`",
     );
     check(
         "package demo:app; world app { import wasi:io/streams; }",
         None,
         r#"
-        error[bad-wit]: no package is called `wasi:io`
+        bad-wit: no package is called `wasi:io`
           test.wit: "wasi:io"
         help: write the version: `wasi:io@0.2.12`"#,
     );
@@ -132,7 +132,7 @@ fn wasi_is_built_in() {
         "package demo:app; world app { import wasi:htp/types@0.2.0; }",
         None,
         r#"
-        error[bad-wit]: no package is called `wasi:htp@0.2.0`
+        bad-wit: no package is called `wasi:htp@0.2.0`
           test.wit: "wasi:htp"
         help: did you mean `wasi:http`?
         help: put the WIT of `wasi:htp@0.2.0` in `deps/htp/` beside the package that uses it"#,
