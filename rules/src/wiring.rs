@@ -231,7 +231,8 @@ impl<'a> Links<'a> {
                     format!("`{name}` depends on `{}`, which exports nothing that `{name}` imports", provider.name);
                 let diagnostic = Diagnostic::warning("unused-dependency", message)
                     .note(format!("`{name}` imports {}", listed(&import_names(part))))
-                    .note(format!("`{}` exports {}", provider.name, listed(&export_names(provider))));
+                    .note(format!("`{}` exports {}", provider.name, listed(&export_names(provider))))
+                    .help(format!("remove `{}`, or import what it exports", provider.name));
                 problems.push(Problem { target: part.name.to_owned(), diagnostic });
             }
         }

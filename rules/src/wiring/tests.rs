@@ -192,7 +192,8 @@ fn an_unused_dependency_is_a_warning() {
         app:
         [app] unused-dependency: `app` depends on `calc`, which exports nothing that `app` imports
         note: `app` imports nothing
-        note: `calc` exports `demo:m/math`",
+        note: `calc` exports `demo:m/math`
+        help: remove `calc`, or import what it exports",
     );
 }
 
