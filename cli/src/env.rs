@@ -118,11 +118,19 @@ impl Env {
         Ok(Environment {
             path: self.find("PATH").map(|path| std::env::split_paths(path).collect()).unwrap_or_default(),
             tools: self.of(FOR_TOOLS),
+            scratch: self.scratch(),
             clients: self.of(FOR_CLIENTS),
             watched: rustup.map(|rustup| rustup.join("settings.toml")).into_iter().collect(),
             source_date_epoch: self.source_date_epoch()?,
             platform: platform(),
         })
+    }
+
+    /// Where actions run: a directory of this user's in the machine's temporary one.
+    fn scratch(&self) -> PathBuf {
+        let temporary = self.find("TMPDIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
+        let user = rustix::process::getuid().as_raw();
+        temporary.unwrap_or_else(|| PathBuf::from("/tmp")).join(format!("run-{user}"))
     }
 
     /// `SOURCE_DATE_EPOCH`, where it is set.

@@ -63,7 +63,7 @@ pub fn native_code(table: &Table, store: &Path, component: &[u8], cancel: &Cance
         limits: Limits { cpu: 1, network: 1, keep_going: false },
         dry_run: false,
     };
-    let sandbox = Bare::new(&store.root().join("sandbox"), BTreeMap::new()).map_err(machine)?;
+    let sandbox = Bare::new(store.root(), BTreeMap::new());
     let services = Services {
         blobs: &store,
         results: &store,

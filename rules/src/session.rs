@@ -55,6 +55,9 @@ pub struct Environment {
     pub tools: BTreeMap<String, String>,
     /// The variables that network clients find their configuration and credentials by. Never keyed.
     pub clients: BTreeMap<String, String>,
+    /// Where actions run: not below the user's home, where programs look for the user's configuration in every directory
+    /// above the one they run in.
+    pub scratch: PathBuf,
     /// Files that decide which tools are found, such as rustup's settings.
     pub watched: Vec<PathBuf>,
     /// `SOURCE_DATE_EPOCH`.
@@ -187,7 +190,7 @@ pub struct Session {
     history: History,
     looked: Looked,
     directories: Vec<(Option<RelPath>, Stamp)>,
-    watched: Vec<(PathBuf, Stamp)>,
+    watched: Vec<gatherer::Watched>,
     warnings: Vec<Diagnostic>,
     table: Table,
     /// Parts of tests' names; a test is chosen that holds one, or whose target is named.
@@ -456,7 +459,7 @@ impl Session {
         sink: &mut dyn EventSink,
     ) -> Result<Outcome, OpenError> {
         let _lease = self.store.lease()?;
-        let sandbox = self.sandbox()?;
+        let sandbox = self.sandbox();
         let forced = if options.force { self.forced(selection) } else { HashSet::new() };
         let request = Request {
             wanted: &selection.wanted,
@@ -498,10 +501,9 @@ impl Session {
         Ok(outcome)
     }
 
-    fn sandbox(&self) -> Result<impl Sandbox + use<>, OpenError> {
-        let scratch = self.store.root().join("sandbox");
-        Bare::new(&scratch, self.options.environment.clients.clone())
-            .map_err(|e| OpenError::Machine { what: e.to_string(), helps: vec![] })
+    fn sandbox(&self) -> impl Sandbox + use<> {
+        let environment = &self.options.environment;
+        Bare::new(&environment.scratch, environment.clients.clone())
     }
 
     /// The actions that were made for the targets that were asked for: what `--force` runs again.
@@ -549,7 +551,10 @@ impl Session {
             witness.saw_nothing(At::Inside(absent)).ok()?;
         }
         for (path, stamp) in &self.watched {
-            witness.saw(At::Absolute(path), *stamp, looked).ok()?;
+            match stamp {
+                Some(stamp) => witness.saw(At::Absolute(path), *stamp, looked).ok()?,
+                None => witness.saw_nothing(At::Absolute(path)).ok()?,
+            }
         }
         let exported = exported_files(selection, outcome);
         let stamps = || exported.iter().map(|file| Stamp::of(&self.options.root.join(file)).ok()).collect();

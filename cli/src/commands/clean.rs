@@ -11,7 +11,7 @@ use crate::fail::Failure;
 
 /// Remove outputs and state
 ///
-/// Removes `target/wasm` and `.run`. Nothing of it is needed: the next build takes what it can from the store and
+/// Removes what `run` wrote to `target/wasm`, and `.run`. Nothing of it is needed: the next build takes what it can from the store and
 /// makes the rest again. What a `[[command]]` wrote into the project stays.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -20,11 +20,8 @@ pub(crate) struct Args {
     cache: bool,
 }
 
-/// Where outputs are when `run.toml` can't be asked.
-const OUTPUTS: &str = "target/wasm";
-
-/// A file that every store has, and a directory that somebody named by mistake has not.
-const STORE_MARK: &str = "CACHEDIR.TAG";
+/// The file by which a store is known: its layout's version.
+const STORE_MARK: &str = "version";
 
 /// Removes it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
@@ -32,15 +29,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     // The store is the user's and not the project's: it can be removed from anywhere.
     match context.project() {
         Ok(root) => {
-            let outputs = outputs(&root);
-            for left in [outputs.as_str(), PRIVATE] {
-                if remove(&root.join(left))? {
-                    removed.push(left.to_owned());
-                }
-            }
-            // The directory that outputs are in by default has often nothing else in it.
-            for above in Path::new(&outputs).ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
-                let _ = std::fs::remove_dir(root.join(above));
+            removed.extend(remove_outputs(&root)?);
+            if remove(&root.join(PRIVATE))? {
+                removed.push(PRIVATE.to_owned());
             }
         }
         Err(failure) if !args.cache => return Err(failure),
@@ -48,11 +39,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     }
     if args.cache {
         let store = context.store_in_use()?;
-        if store.is_dir() && !store.join(STORE_MARK).is_file() {
-            return Err(Failure::yours(format!("`{}` is no store of `run`", store.display()))
-                .help("nothing in it was removed; look at `RUN_CACHE_DIR` and at `[cache] dir` in `run.toml`"));
-        }
-        if remove(&store)? {
+        if remove_store(&store)? {
             removed.push(store.display().to_string());
         }
     }
@@ -68,12 +55,51 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where the outputs of a project are, from its directory.
-fn outputs(root: &Path) -> String {
-    match read_manifest(root) {
-        Ok((manifest, _)) => manifest.build.output_dir.as_str().to_owned(),
-        Err(_) => OUTPUTS.to_owned(),
+/// Removes what builds write into the output directory, and nothing that somebody else put there; then the directories
+/// that are empty. Returns the directory if there was anything of ours in it.
+fn remove_outputs(root: &Path) -> Result<Option<String>, Failure> {
+    let Ok((manifest, _)) = read_manifest(root) else { return Ok(None) };
+    let directory = manifest.build.output_dir.as_str().to_owned();
+    let mut found = false;
+    for (_, name) in manifest.targets() {
+        for path in written(name.as_str(), &manifest.project.version.to_string()) {
+            found |= remove(&root.join(&directory).join(path))?;
+        }
     }
+    for directory in [format!("{directory}/debug")].iter().map(Path::new).chain(Path::new(&directory).ancestors()) {
+        // Only an empty one can be removed so.
+        if !directory.as_os_str().is_empty() {
+            let _ = std::fs::remove_dir(root.join(directory));
+        }
+    }
+    Ok(found.then_some(directory))
+}
+
+/// What builds of a target may have left in the output directory.
+fn written(name: &str, version: &str) -> Vec<String> {
+    let endings = [".wasm", ".cwasm", ".wit"].map(|ending| format!("{name}{ending}"));
+    endings.into_iter().chain([format!("debug/{name}.wasm"), format!("{name}-{version}.tar.zst")]).collect()
+}
+
+/// Everything that a store keeps in its directory.
+const STORE_ENTRIES: &[&str] =
+    &["ac", "cas", "claims", "collected", "leases", "sandbox", "tmp", "toolchains", STORE_MARK, "CACHEDIR.TAG"];
+
+/// Removes a store, and nothing that is not of a store; false when there was none.
+fn remove_store(store: &Path) -> Result<bool, Failure> {
+    if !store.exists() {
+        return Ok(false);
+    }
+    if !store.join(STORE_MARK).is_file() || !store.join("cas").is_dir() {
+        return Err(Failure::yours(format!("`{}` is no store of `run`", store.display()))
+            .help("nothing in it was removed; look at `RUN_CACHE_DIR` and at `[cache] dir` in `run.toml`"));
+    }
+    for entry in STORE_ENTRIES {
+        remove(&store.join(entry))?;
+    }
+    // What somebody else keeps there stays, and its directory with it.
+    let _ = std::fs::remove_dir(store);
+    Ok(true)
 }
 
 /// Removes a directory; false when there was none. A link is removed, and not what it leads to.

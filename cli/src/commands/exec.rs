@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use run_engine::store::StoreError;
 use run_engine::store::disk::DiskStore;
 use run_rules::builtin::{Table, native};
+use run_rules::capability::Capability;
 use run_rules::diagnostic::Diagnostic;
 use run_rules::host::{
     Access, Component, Dir, Ending, Grants, HostError, HostPort, LimitHit, Limits, LoadError, Network, OptLevel,
@@ -13,7 +14,7 @@ use run_rules::host::{
 use run_rules::loose::{self, NativeError};
 use run_rules::manifest::{self, Origin, Profile};
 use run_rules::quantity::{Size, Timeout};
-use run_rules::session::{Ask, Goal, Runnable, read_manifest, up_to_date};
+use run_rules::session::{Ask, Goal, Runnable, Session, read_manifest, up_to_date};
 use run_rules::step::kind::Kind;
 use run_rules::value;
 use serde_json::json;
@@ -122,7 +123,7 @@ fn program(args: &Args, table: &Table, context: &mut Context) -> Result<Program,
     };
     let (runnable, code) = bring(&target, args.debug, context)?;
     let mut grants = grants(&args.doors, &context.env)?;
-    allowed(&target, &args.doors, &runnable.capabilities)?;
+    allowed(&target, &args.doors, &runnable.capabilities, &context.project()?, &context.env.directory)?;
     // Flags come last, so they win.
     grants.env = runnable.env.iter().cloned().chain(grants.env).collect();
     let mut program = Program::new(load(&code, runnable.level, table)?);
@@ -195,37 +196,62 @@ fn bring(target: &str, debug: bool, context: &mut Context) -> Result<(Runnable, 
         return Ok((runnable, code));
     }
     let mut session = context.open(options)?;
-    let selection = select(&session)?;
+    // A store that notices only when asked for the file that it is damaged drops it; then it is made once more.
+    for _ in 0..2 {
+        let runnable = build(&mut session, target, context)?;
+        let code = native_code(&runnable).map_err(|error| Failure::machine("can't read the store", error))?;
+        if let Some(code) = code {
+            return Ok((runnable, code));
+        }
+    }
+    Err(Failure::new(FailureKind::Machine, "the store keeps losing the native code that was just made")
+        .help("`run v2 cache verify` removes what is damaged; the disk may be failing"))
+}
+
+fn build(session: &mut Session, target: &str, context: &mut Context) -> Result<Runnable, Failure> {
+    let selection = select(session)?;
     let options = context.build_options();
     let wishes = Wishes { keeps_stdout: true, quiet_when_reused: true, ..Wishes::default() };
-    let outcome = context.build(&mut session, &selection, options, wishes, &mut |_| false)?;
+    let outcome = context.build(session, &selection, options, wishes, &mut |_| false)?;
     verdict(&outcome)?;
-    let runnable = session.runnable(&selection, &outcome).ok_or_else(|| {
+    session.runnable(&selection, &outcome).ok_or_else(|| {
         Failure::yours(format!("`{target}` is a command of the project, not a component"))
             .help(format!("`run v2 build {target}` runs it"))
-    })?;
-    let code = native_code(&runnable).map_err(|error| Failure::machine("can't read the store", error))?;
-    let code = code.ok_or_else(|| {
-        Failure::new(FailureKind::Machine, "the store lost the native code that was just made").help("run it again")
-    })?;
-    Ok((runnable, code))
+    })
 }
 
 /// Checks the doors against the most that a target may ever be granted.
-fn allowed(target: &str, doors: &Doors, capabilities: &[String]) -> Result<(), Failure> {
-    let may = |name: &str| capabilities.iter().any(|c| c == name || c.starts_with(&format!("{name}:")));
-    let asked = [
-        (doors.allow_clock, "--allow-clock", "clock", "clock"),
-        (doors.allow_random, "--allow-random", "random", "random"),
-        (!doors.allow_net.is_empty(), "--allow-net", "net-connect", "net-connect:HOST"),
-        (!doors.dir.is_empty(), "--dir", "fs-", "fs-read:PATH"),
-    ];
-    for (is_asked, flag, name, example) in asked {
-        let granted = may(name) || (name == "fs-" && capabilities.iter().any(|c| c.starts_with(name)));
-        if is_asked && !granted {
-            return Err(Failure::yours(format!("`{flag}` is more than `{target}` may ever be granted"))
-                .help(format!("add `capabilities = [\"{example}\"]` to `{target}` in run.toml")));
+fn allowed(target: &str, doors: &Doors, capabilities: &[String], root: &Path, here: &Path) -> Result<(), Failure> {
+    let granted: Vec<Capability> = capabilities.iter().filter_map(|text| text.parse().ok()).collect();
+    let mut asked = Vec::new();
+    asked.extend(doors.allow_clock.then_some(("--allow-clock".to_owned(), Some(Capability::Clock))));
+    asked.extend(doors.allow_random.then_some(("--allow-random".to_owned(), Some(Capability::Random))));
+    for host in &doors.allow_net {
+        asked.push((format!("--allow-net={host}"), format!("net-connect:{host}").parse().ok()));
+    }
+    for dir in &doors.dir {
+        let host = here.join(&dir.host);
+        let inside = host.canonicalize().unwrap_or(host);
+        let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+        let path =
+            inside.strip_prefix(&root).ok().and_then(Path::to_str).map(|path| if path.is_empty() { "." } else { path });
+        let name = match dir.access {
+            Access::ReadOnly => "fs-read",
+            Access::ReadWrite => "fs-write",
+        };
+        let wanted = path.and_then(|path| format!("{name}:{path}").parse().ok());
+        asked.push((format!("--dir {}", dir.host.display()), wanted));
+    }
+    for (flag, wanted) in asked {
+        // What no capability can say, such as a directory outside of the project, is beyond all of them.
+        if wanted.as_ref().is_some_and(|wanted| granted.iter().any(|granted| granted.covers(wanted))) {
+            continue;
         }
+        let failure = Failure::yours(format!("`{flag}` is more than `{target}` may ever be granted"));
+        return Err(match wanted {
+            Some(wanted) => failure.help(format!("add `capabilities = [\"{wanted}\"]` to `{target}` in run.toml")),
+            None => failure.help(format!("run the file itself: `run v2 exec target/wasm/{target}.wasm {flag}`")),
+        });
     }
     Ok(())
 }

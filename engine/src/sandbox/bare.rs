@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -24,19 +25,27 @@ use crate::store::{Output, Strength};
 /// The sandbox that works everywhere and hides little.
 #[derive(Debug)]
 pub struct Bare {
-    scratch: Scratch,
+    parent: PathBuf,
+    /// Made when the first process is run: most builds run none.
+    scratch: Mutex<Option<Arc<Scratch>>>,
     clients: BTreeMap<String, String>,
 }
 
 impl Bare {
-    /// A sandbox whose private directories lie in `scratch`, which must be on the store's file system for inputs to be
-    /// staged cheaply. `clients` are the variables by which network clients find their configuration, mirrors and
+    /// A sandbox whose private directories lie in `scratch`. Inputs are staged most cheaply on the store's file system;
+    /// but programs that look for configuration in the directories above them will look above this one. `clients` are the variables by which network clients find their configuration, mirrors and
     /// credentials: given to actions that may use the network, to no other, and never keyed.
-    ///
-    /// # Errors
-    /// [`SandboxError::Setup`] when the directory can't be made.
-    pub fn new(scratch: &Path, clients: BTreeMap<String, String>) -> Result<Self, SandboxError> {
-        Ok(Self { scratch: Scratch::new(scratch)?, clients })
+    #[must_use]
+    pub fn new(scratch: &Path, clients: BTreeMap<String, String>) -> Self {
+        Self { parent: scratch.to_owned(), scratch: Mutex::new(None), clients }
+    }
+
+    fn scratch(&self) -> Result<Arc<Scratch>, SandboxError> {
+        let mut made = self.scratch.lock().expect("nothing panics while it is held");
+        match &*made {
+            Some(scratch) => Ok(Arc::clone(scratch)),
+            None => Ok(Arc::clone(made.insert(Arc::new(Scratch::new(&self.parent)?)))),
+        }
     }
 }
 
@@ -50,7 +59,7 @@ impl Sandbox for Bare {
     }
 
     fn run(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Execution, SandboxError> {
-        let private = self.scratch.private()?;
+        let private = self.scratch()?.private()?;
         let root = private.path().join("root");
         let home = private.path().join("home");
         for directory in [&root, &home] {
@@ -304,7 +313,7 @@ mod tests {
             timeout,
             blobs: &blobs,
         };
-        let sandbox = Bare::new(scratch.path(), BTreeMap::new()).unwrap();
+        let sandbox = Bare::new(scratch.path(), BTreeMap::new());
         let execution = sandbox.run(&job, cancel).unwrap();
         drop(sandbox);
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "nothing is left behind");

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::SandboxError;
@@ -26,7 +26,7 @@ impl Scratch {
     /// Makes a directory in `parent`, and sweeps what dead processes left there.
     pub(super) fn new(parent: &Path) -> Result<Self, SandboxError> {
         let failed = |cause| setup("make a private directory in", parent, cause);
-        fs::create_dir_all(parent).map_err(failed)?;
+        own(parent).map_err(failed)?;
         let (lock, held) = take_lock(parent).map_err(failed)?;
         let directory = PathBuf::from(lock.to_string_lossy().trim_end_matches(LOCK).to_owned());
         fs::create_dir(&directory).map_err(failed)?;
@@ -70,6 +70,14 @@ impl Drop for Private {
 
 fn setup(what: &'static str, path: &Path, cause: io::Error) -> SandboxError {
     SandboxError::Setup { what, path: path.to_owned(), cause }
+}
+
+/// Makes a directory that is this user's alone, or makes sure that it is: it may lie where everybody can write.
+fn own(directory: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let meta = fs::symlink_metadata(directory)?;
+    let is_ours = meta.is_dir() && meta.uid() == rustix::process::getuid().as_raw();
+    if is_ours { Ok(()) } else { Err(io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to another user")) }
 }
 
 /// A new lock file that we hold and that still stands under its name: a sweeper may take one for a dead process's in

@@ -171,6 +171,13 @@ impl DiskStore {
         }
     }
 
+    /// Whether the blob is there and right: whoever puts a blob relies on it from then on, so one that rotted is
+    /// replaced now and not found out later.
+    fn is_kept(&self, digest: BlobDigest) -> Result<bool, StoreError> {
+        let good = self.first_good(digest, |opened| Ok(self.verify(opened, digest)?.then_some(())))?;
+        Ok(good.is_some())
+    }
+
     /// Whether a file of the blob is there and has its size. Marks it as used.
     fn is_present(&self, digest: BlobDigest) -> Result<bool, StoreError> {
         for executable in [false, true] {
@@ -260,7 +267,7 @@ impl Blobs for DiskStore {
 
     fn put(&self, bytes: &[u8]) -> Result<BlobDigest, StoreError> {
         let digest = self.function.digest(bytes);
-        if !self.is_present(digest)? {
+        if !self.is_kept(digest)? {
             let to = self.layout.blob(self.function, digest, false);
             atomic::incoming(&self.layout, bytes, &to)?.place(mode(false), &to)?;
         }
@@ -282,7 +289,7 @@ impl Blobs for DiskStore {
         let incoming = Incoming::new(&self.layout)?;
         let copied = copy::copy_digested(&file, incoming.file(), self.function);
         let digest = copied.map_err(failed("copy into the store", path))?;
-        if !self.is_present(digest)? {
+        if !self.is_kept(digest)? {
             incoming.place(mode(false), &self.layout.blob(self.function, digest, false))?;
         }
         Ok(digest)

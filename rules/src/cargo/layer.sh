@@ -9,6 +9,18 @@ shift 7
 here=$PWD
 out=$here/.run/out
 
+# Cargo takes configuration from every directory above the one it runs in. What is above this one is no input.
+above=$here
+while [ -n "$above" ]; do
+    above=${above%/*}
+    for config in "$above/.cargo/config.toml" "$above/.cargo/config"; do
+        if [ -e "$config" ]; then
+            echo "cargo would read $config, which is no input of this build; point TMPDIR to a directory that it is not above" >&2
+            exit 1
+        fi
+    done
+done
+
 # Cargo recompiles external crates whose path has changed, and compilers write paths into what they make. An open
 # descriptor names this directory by the same path wherever it is, in this shell and in all it starts.
 root=$here

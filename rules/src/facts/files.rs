@@ -63,6 +63,9 @@ impl ProjectFiles {
         let output = root.join(output_dir);
         let stamps: Arc<Mutex<HashMap<PathBuf, Stamp>>> = Arc::default();
         let stamps_of = Arc::clone(&stamps);
+        // A directory is left out because of its mark, so whether the mark is there is looked at the next time too.
+        let marks: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
+        let marks_of = Arc::clone(&marks);
         let walk = WalkBuilder::new(root)
             .hidden(false)
             .parents(false)
@@ -77,7 +80,7 @@ impl ProjectFiles {
                     || !is_dir
                     || !(NEVER.iter().any(|n| entry.file_name() == *n)
                         || entry.path() == output
-                        || entry.path().join(CACHE_MARK).exists())
+                        || is_marked(&marks_of, entry.path()))
                         && note(&stamps_of, entry.path())
             })
             .build();
@@ -87,6 +90,12 @@ impl ProjectFiles {
                 let is_dir = entry.file_type().is_some_and(|t| t.is_dir());
                 let stamp = is_dir.then(|| stamps.lock().expect("held briefly").remove(entry.path())).flatten();
                 walked.add(entry.path(), stamp)?;
+            }
+        }
+        for mark in marks.lock().expect("held briefly").iter() {
+            let below = mark.strip_prefix(&walked.root).ok().and_then(|path| RelPath::new(path.to_str()?).ok());
+            if let (Some(path), Ok(stamp)) = (below, Stamp::of(mark)) {
+                walked.note(path, stamp);
             }
         }
         walked.files.sort_unstable();
@@ -101,11 +110,24 @@ impl ProjectFiles {
             (Some(Ok(path)), Some(stamp)) => self.directories.push((Some(path), stamp)),
             (Some(Ok(path)), None) => {
                 if path.file_name() == ".gitignore" {
-                    self.note(path.clone(), Stamp::of(&self.root.join(&path))?);
+                    self.note_with_target(&path)?;
                 }
                 self.files.push(path);
             }
             _ => self.unfit.push(below.to_string_lossy().into_owned()),
+        }
+        Ok(())
+    }
+
+    /// Notes a file, and what it leads to where it is a link.
+    fn note_with_target(&self, path: &RelPath) -> io::Result<()> {
+        let place = self.root.join(path);
+        self.note(path.clone(), Stamp::of(&place)?);
+        let target = place.canonicalize().ok();
+        let inside = target.as_deref().and_then(|t| t.strip_prefix(&self.root).ok()?.to_str()).map(RelPath::new);
+        if let Some(Ok(target)) = inside {
+            let stamp = Stamp::of(&self.root.join(&target))?;
+            self.note(target, stamp);
         }
         Ok(())
     }
@@ -230,6 +252,16 @@ impl ProjectFiles {
         }
         Ok(found)
     }
+}
+
+/// Whether a tool marked a directory as one that it can make again; remembers the mark.
+fn is_marked(marks: &Mutex<Vec<PathBuf>>, directory: &Path) -> bool {
+    let mark = directory.join(CACHE_MARK);
+    let exists = mark.exists();
+    if exists {
+        marks.lock().expect("held briefly").push(mark);
+    }
+    exists
 }
 
 /// Remembers the stamp of a directory that is about to be entered; one that can't be looked at is not entered.

@@ -31,7 +31,7 @@ use crate::step::interface::{Interface as Shown, Shape};
 use crate::step::kind::Kind;
 use crate::step::wit::{self, World};
 use crate::step::{StepError, script, validate};
-use crate::toolchain::{HostFile, ToolchainError, Toolchains, answers, base, cc, find_in};
+use crate::toolchain::{HostFile, ToolchainError, Toolchains, answers, base, cc, find_in, links_on};
 
 /// What gathering works with.
 pub struct Surroundings<'a> {
@@ -45,13 +45,16 @@ pub struct Surroundings<'a> {
     pub profile: Profile,
 }
 
+/// A path of the machine and its stamp; `None` where nothing was.
+pub type Watched = (PathBuf, Option<Stamp>);
+
 /// What was gathered, and everything that was looked at outside the project.
 #[derive(Debug)]
 pub struct Gathered {
     /// The facts.
     pub facts: Facts,
     /// Files and directories of the machine whose stamps were relied on.
-    pub watched: Vec<(PathBuf, Stamp)>,
+    pub watched: Vec<Watched>,
     /// What is odd and stops nothing.
     pub warnings: Vec<Diagnostic>,
 }
@@ -98,7 +101,7 @@ pub fn gather(
     }
     facts.sources = gatherer.sources;
     let mut watched = gatherer.watched;
-    watched.extend(gatherer.toolchains.into_watched());
+    watched.extend(gatherer.toolchains.into_watched().into_iter().map(|(path, stamp)| (path, Some(stamp))));
     Ok(Gathered { facts, watched, warnings: gatherer.warnings })
 }
 
@@ -106,12 +109,18 @@ pub fn gather(
 struct Makers(BTreeMap<RelPath, String>);
 
 impl Makers {
-    /// Every output of every command.
+    /// Every output of every command, and the file of every component.
     fn of(manifest: &Manifest) -> Self {
         let outputs = |command: &Command| -> Vec<_> {
             command.outputs.iter().map(|output| (output.value.clone(), command.name.as_str().to_owned())).collect()
         };
-        Self(manifest.commands.iter().flat_map(outputs).collect())
+        let mut makers: BTreeMap<RelPath, String> = manifest.commands.iter().flat_map(outputs).collect();
+        for (_, name) in manifest.targets().filter(|(kind, _)| *kind != TargetKind::Command) {
+            for file in [format!("{}.wasm", name.as_str()), format!("debug/{}.wasm", name.as_str())] {
+                makers.extend(manifest.build.output_dir.push(&file).ok().map(|file| (file, name.as_str().to_owned())));
+            }
+        }
+        Self(makers)
     }
 
     /// The command that writes a file, or a directory above it. There is at most one: the manifest was checked to have
@@ -147,7 +156,7 @@ pub struct Gatherer<'a> {
     base: BTreeMap<Vec<String>, Arc<MountedTree>>,
     rust: BTreeMap<&'static str, Arc<MountedTree>>,
     cc: Option<Arc<MountedTree>>,
-    watched: Vec<(PathBuf, Stamp)>,
+    watched: Vec<Watched>,
     warnings: Vec<Diagnostic>,
     makers: Makers,
 }
@@ -191,6 +200,7 @@ impl Gatherer<'_> {
 
     /// A component whose bytes are a file of the project: they say themselves what they are.
     fn prebuilt(&mut self, path: &Spanned<RelPath>) -> Gathers<ComponentFacts> {
+        self.without_made(vec![path.value.clone()], &BTreeSet::new(), "this component", &path.span)?;
         let bytes = self.read(&path.value, &path.span)?;
         let bytes = match path.value.as_str().ends_with(".wat") {
             true => crate::step::kind::text(path.value.as_str(), &bytes).map_err(|e| e.diagnostics)?,
@@ -415,15 +425,16 @@ impl Gatherer<'_> {
     }
 
     fn command(&mut self, command: &Command) -> Gathers<CommandFacts> {
+        let depends: BTreeSet<&str> = command.depends.iter().map(|name| name.as_str()).collect();
+        let mut files = self.files.matching(command.inputs.iter().map(|pattern| &pattern.value));
         for pattern in &command.inputs {
-            if let (true, Ok(file)) = (pattern.value.is_literal(), RelPath::new(pattern.value.as_str()))
-                && self.makers.find(&file).is_none()
-            {
-                self.must_exist(Some(&file), &pattern.span)?;
+            let Ok(file) = RelPath::new(pattern.value.as_str()) else { continue };
+            if pattern.value.is_literal() {
+                files.extend(self.named_input(command, &file, &depends, &pattern.span)?);
             }
         }
-        let files = self.files.matching(command.inputs.iter().map(|pattern| &pattern.value));
-        let depends: BTreeSet<&str> = command.depends.iter().map(|name| name.as_str()).collect();
+        files.sort_unstable();
+        files.dedup();
         let files = self.without_made(files, &depends, command.name.as_str(), &command.name.span)?;
         let inputs = self.tree(&files, &command.name.span)?;
         let extra: Vec<String> = command.tools.iter().map(|tool| tool.value.as_str().to_owned()).collect();
@@ -446,6 +457,33 @@ impl Gatherer<'_> {
             Some(program)
         };
         Ok(CommandFacts { inputs, tools, program })
+    }
+
+    /// The files behind an input that is named, not matched: git may ignore it, and it must be there, unless a target
+    /// that the command depends on makes it.
+    fn named_input(
+        &self,
+        command: &Command,
+        file: &RelPath,
+        depends: &BTreeSet<&str>,
+        span: &Range<usize>,
+    ) -> Gathers<Vec<RelPath>> {
+        match self.makers.find(file) {
+            Some(maker) if maker == command.name.as_str() => Err(vec![
+                Diagnostic::error("undeclared-producer", format!("`{file}` is both read and written by `{maker}`"))
+                    .at(&self.manifest.file, span.clone(), "")
+                    .help("write to another file: what a command reads must be there before it runs"),
+            ]),
+            Some(maker) if depends.contains(maker) => Ok(vec![]),
+            Some(_) => self.without_made(vec![file.clone()], depends, command.name.as_str(), span),
+            None => {
+                self.must_exist(Some(file), span)?;
+                Ok(match self.files.kind(file) {
+                    Standing::Directory => self.files.below(Some(file)).cloned().collect(),
+                    _ => vec![file.clone()],
+                })
+            }
+        }
     }
 
     fn test_dir(&mut self, dir: &Spanned<crate::capability::DirGrant>) -> Gathers<Tree> {
@@ -503,6 +541,17 @@ impl Gatherer<'_> {
             Ok(None) => Err(vec![self.missing(file, span)]),
             Err(e) => Err(vec![self.unreadable(file, span, &e)]),
         }
+    }
+
+    /// A file of the project as a tree, with bytes that were read already: where the file is a link, what it leads to.
+    ///
+    /// # Panics
+    /// Never: one file conflicts with nothing.
+    pub fn file_as_read(&mut self, file: &RelPath, bytes: &[u8]) -> Tree {
+        let digest = self.sources.made(bytes, self.function);
+        let mut tree = Tree::new();
+        tree.insert(file, Node::File { digest, executable: false }).expect("a tree with one file");
+        tree
     }
 
     /// Files of the project as a tree, by their paths in the project.
@@ -623,15 +672,16 @@ impl Gatherer<'_> {
             return Ok(Arc::clone(tools));
         }
         let path = &self.surroundings.environment.path;
-        for dir in path {
-            if let Ok(stamp) = Stamp::of(dir) {
-                self.watched.push((dir.clone(), stamp));
-            }
-        }
         let names: Vec<&str> = extra.iter().map(String::as_str).collect();
-        // The directories' stamps stand for the executables in them; a library that is replaced is seen by its digest.
-        let answer = self.toolchains.answers().get(&format!("tools {names:?} in {path:?}"), path, || {
-            let files = base::files(path, &names)?;
+        let found = base::find(path, &names)?;
+        // A tool may be reached by a chain of links, any of which may be turned to another one.
+        let mut depends: Vec<PathBuf> = path.iter().flat_map(|dir| links_on(dir)).collect();
+        depends.extend(found.values().flat_map(|file| links_on(file)));
+        depends.sort_unstable();
+        depends.dedup();
+        self.watch(&depends);
+        let answer = self.toolchains.answers().get(&format!("libraries of {found:?}"), &depends, || {
+            let files = base::files(&found)?;
             Ok(answers::encode(files.iter().map(|f| (f.at.to_string(), f.from.display().to_string()))))
         })?;
         let files: Vec<HostFile> = answers::decode(&answer).filter_map(host_file).collect();
@@ -650,7 +700,6 @@ impl Gatherer<'_> {
         }
         let told = |d: Diagnostic| vec![d.at(&self.manifest.file, span.clone(), "")];
         let found = self.locate_rust(target).map_err(told)?;
-        self.watch_rust_choice();
         let unreadable = |e: std::io::Error| {
             let message = format!("the toolchain in `{}` can't be read: {e}", found.sysroot.display());
             vec![Diagnostic::error("missing-toolchain", message).at(&self.manifest.file, span.clone(), "")]
@@ -669,7 +718,7 @@ impl Gatherer<'_> {
     }
 
     /// Asks rustc where it is, unless it has been asked and nothing that decides the answer has moved.
-    fn locate_rust(&self, target: WasmTarget) -> Result<RustToolchain, Diagnostic> {
+    fn locate_rust(&mut self, target: WasmTarget) -> Result<RustToolchain, Diagnostic> {
         let (root, environment) = (self.files.root(), self.surroundings.environment);
         let tools = self.rust_environment();
         let mut depends: Vec<PathBuf> = root
@@ -682,6 +731,10 @@ impl Gatherer<'_> {
         if let Some(manifest::Toolchain::Path(path)) = &self.manifest.rust_toolchain {
             depends.push(root.join(&path.value).join("bin/rustc"));
         }
+        depends = depends.iter().flat_map(|path| links_on(path)).collect();
+        depends.sort_unstable();
+        depends.dedup();
+        self.watch(&depends);
         let question = format!("rust {} {root:?} {tools:?}", target.triple());
         let answer = self.toolchains.answers().get(&question, &depends, || {
             let found = RustToolchain::locate(root, &tools, target)?;
@@ -735,21 +788,9 @@ impl Gatherer<'_> {
             .help("or change `version` in `[toolchain.rust]`"))
     }
 
-    /// Notes what decides which Rust is used: rustup's settings, and the files a project picks a toolchain by.
-    fn watch_rust_choice(&mut self) {
-        for name in ["rust-toolchain.toml", "rust-toolchain"] {
-            let path = RelPath::new(name).expect("a plain name");
-            if let Ok(stamp) = Stamp::of(&self.files.root().join(&path)) {
-                self.files.note(path, stamp);
-            } else {
-                let _ = self.files.kind(&path);
-            }
-        }
-        for file in &self.surroundings.environment.watched {
-            if let Ok(stamp) = Stamp::of(file) {
-                self.watched.push((file.clone(), stamp));
-            }
-        }
+    /// Notes paths of the machine that an answer depends on, those where nothing is included.
+    fn watch(&mut self, paths: &[PathBuf]) {
+        self.watched.extend(paths.iter().map(|path| (path.clone(), Stamp::of(path).ok())));
     }
 
     /// The C compiler that Rust links programs for this machine with.
@@ -762,7 +803,10 @@ impl Gatherer<'_> {
         }
         let environment = self.surroundings.environment;
         let (path, tools) = (&environment.path, &environment.tools);
-        let answer = self.toolchains.answers().get(&format!("cc in {path:?} {tools:?}"), path, || {
+        let mut depends: Vec<PathBuf> = path.iter().flat_map(|dir| links_on(dir)).collect();
+        depends.extend(find_in(path, "cc").iter().flat_map(|cc| links_on(cc)));
+        self.watched.extend(depends.iter().map(|path| (path.clone(), Stamp::of(path).ok())));
+        let answer = self.toolchains.answers().get(&format!("cc in {path:?} {tools:?}"), &depends, || {
             let found = cc::find(path, tools)?;
             let pair =
                 |kind: &'static str| move |f: &HostFile| (format!("{kind} {}", f.at), f.from.display().to_string());

@@ -19,7 +19,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     };
     let step = Step {
         name: "compile",
-        tree: gatherer.tree(std::slice::from_ref(&file), &asked.source.path.span)?,
+        tree: gatherer.file_as_read(&file, &bytes),
         produced: vec![],
         uses: vec![],
         work: StepWork::Builtin { builtin: &builtin::TEXT, args: vec![file.to_string()] },

@@ -20,6 +20,9 @@ use crate::name::TargetName;
 /// What a command may not write: the places that are ours, git's or cargo's.
 const RESERVED: &[&str] = &["target", ".run", ".git", "run.toml", "run.lock.toml"];
 
+/// Where components may never be put.
+const NEVER_OUTPUT: &[&str] = &[".run", ".git", "run.toml", "run.lock.toml"];
+
 /// The keys that only some languages have.
 const LANGUAGE_KEYS: &[(&str, &[Language])] = &[
     ("target", &[Language::Rust]),
@@ -184,8 +187,16 @@ impl Judge<'_> {
                     "write the program and its arguments, as in `run = [\"jq\", \".\"]`",
                 );
             }
+            self.program(command.run.iter().flat_map(|run| &run.value));
         }
         let output_dir = raw.build.output_dir.as_ref().map(|dir| dir.value.0.clone());
+        if let Some(dir) = &raw.build.output_dir
+            && let Some(place) = NEVER_OUTPUT.iter().find(|place| dir.value.0.parts().next() == Some(**place))
+        {
+            let message = format!("`{}` is not a place for outputs", dir.value.0);
+            let help = format!("choose another directory; `{place}` is not yours to fill");
+            self.error("reserved-output", message, &dir.span, help);
+        }
         for output in raw.command.iter().flat_map(|command| &command.outputs) {
             let path = &output.value.0;
             let reserved = RESERVED.iter().filter_map(|place| RelPath::new(place).ok()).chain(output_dir.clone());
@@ -197,6 +208,23 @@ impl Judge<'_> {
             }
         }
         self.outputs_apart(&raw.command);
+    }
+
+    /// A program is a tool's name or a file of the project; no word of a command line holds a NUL.
+    fn program<'w>(&mut self, words: impl Iterator<Item = &'w Spanned<String>>) {
+        for (position, word) in words.enumerate() {
+            if word.value.contains('\0') {
+                let message = "a word of a command line can't hold a NUL character".to_owned();
+                self.error("bad-text", message, &word.span, "remove it");
+            } else if position == 0
+                && word.value.contains('/')
+                && !matches!(RelPath::normalize(&word.value), Ok(Some(_)))
+            {
+                let message = format!("`{}` is no file of the project", word.value.escape_debug());
+                let help = "write the bare name of a tool and list it in `tools`, or a path inside the project";
+                self.error("bad-path", message, &word.span, help);
+            }
+        }
     }
 
     /// No output may be another, or lie inside another: whose would the bytes be?

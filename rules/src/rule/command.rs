@@ -44,10 +44,18 @@ fn argv(command: &Command, facts: &CommandFacts) -> Vec<Word> {
     let program = match &facts.program {
         Some(tool) => Word::path(tool_path(tool)),
         // A file of the project, found from the directory that the command starts in.
-        None => Word::path(work().join(&path(&command.run[0].value))),
+        None => Word::path(project_file(&command.run[0].value)),
     };
     let rest = command.run[1..].iter().map(|word| Word::new(vec![Part::Text(word.value.clone())]));
     [program].into_iter().chain(rest).collect()
+}
+
+/// Where a file of the project stands in the input root; the manifest was checked to name one.
+fn project_file(written: &str) -> RelPath {
+    match RelPath::normalize(written) {
+        Ok(Some(file)) => work().join(&file),
+        Ok(None) | Err(_) => unreachable!("the manifest refuses a program that is no file of the project"),
+    }
 }
 
 /// A tool's path in the input root.

@@ -75,16 +75,15 @@ pub const BIN: &str = "bin";
 /// Where the libraries stand.
 const LIB: &str = "lib";
 
-/// The files of the set and of `extra`, with every library they load.
+/// Where the executables of the set and of `extra` are found, by name: as they are found, before any link is followed.
 ///
 /// # Errors
-/// [`ToolchainError`] naming every tool that this machine lacks.
-pub fn files(path: &[PathBuf], extra: &[&str]) -> Result<Vec<HostFile>, ToolchainError> {
+/// [`ToolchainError`] naming the tools that this machine lacks.
+pub fn find(path: &[PathBuf], extra: &[&str]) -> Result<BTreeMap<String, PathBuf>, ToolchainError> {
     let mut executables = BTreeMap::new();
     let mut missing = Vec::new();
     for name in NAMES.iter().chain(extra) {
-        // What is found is followed to the file itself: `awk` is a chain of links on most machines.
-        match find_in(path, name).and_then(|found| found.canonicalize().ok()) {
+        match find_in(path, name) {
             Some(file) => {
                 executables.insert((*name).to_owned(), file);
             }
@@ -101,16 +100,27 @@ pub fn files(path: &[PathBuf], extra: &[&str]) -> Result<Vec<HostFile>, Toolchai
             ),
         ));
     }
+    Ok(executables)
+}
+
+/// These executables, and every library they load, as the files of a toolchain.
+///
+/// # Errors
+/// [`ToolchainError`] for one that is gone, or has a name that can't be part of a path.
+pub fn files(executables: &BTreeMap<String, PathBuf>) -> Result<Vec<HostFile>, ToolchainError> {
     let mut files = BTreeMap::new();
-    for (name, from) in &executables {
-        for (library, from) in libraries(from) {
+    for (name, found) in executables {
+        let from = found.canonicalize().map_err(|e| {
+            ToolchainError::new(format!("`{}` can't be followed: {e}", found.display()), "install the tool again")
+        })?;
+        for (library, from) in libraries(&from) {
             if let Ok(at) = RelPath::new(&format!("{LIB}/{library}")) {
                 files.insert(at, from);
             }
         }
         let at = RelPath::new(&format!("{BIN}/{name}"))
             .map_err(|e| ToolchainError::new(format!("the tool {e}"), "use the plain name of an executable"))?;
-        files.insert(at, from.clone());
+        files.insert(at, from);
     }
     Ok(files.into_iter().map(|(at, from)| HostFile { at, from }).collect())
 }
@@ -155,20 +165,20 @@ mod tests {
 
     #[test]
     fn a_missing_tool_is_named() {
-        let error = files(&[PathBuf::from("/nonexistent")], &["jq"]).unwrap_err();
+        let error = find(&[PathBuf::from("/nonexistent")], &["jq"]).unwrap_err();
         let rest = NAMES.len() + 1 - 5;
         assert_eq!(
             error.what,
             format!("this machine has no `awk`, `basename`, `bash`, `cat`, `chmod` and {rest} more tools")
         );
-        let error = files(&[PathBuf::from("/usr/bin"), PathBuf::from("/bin")], &["no-such-tool"]).unwrap_err();
+        let error = find(&[PathBuf::from("/usr/bin"), PathBuf::from("/bin")], &["no-such-tool"]).unwrap_err();
         assert_eq!(error.what, "this machine has no `no-such-tool`");
     }
 
     #[test]
     fn a_dynamic_program_brings_its_libraries() {
         let path = [PathBuf::from("/usr/bin"), PathBuf::from("/bin")];
-        let files = files(&path, &[]).unwrap();
+        let files = files(&find(&path, &[]).unwrap()).unwrap();
         assert!(files.iter().any(|f| f.at.as_str() == "bin/sh"));
         assert!(files.iter().any(|f| f.at.as_str().starts_with("lib/libc.so")), "{files:?}");
     }

@@ -130,13 +130,26 @@ impl Toolchains {
     pub fn copied(&mut self, name: &str, files: &[HostFile]) -> Result<Arc<MountedTree>, ToolchainError> {
         let tree = self.digest(files)?;
         let directory = self.directory.join(format!("{name}-{}", tree.digest(self.function).hex()));
-        if !directory.is_dir() {
+        let copies: Vec<HostFile> =
+            files.iter().map(|file| HostFile { at: file.at.clone(), from: directory.join(&file.at) }).collect();
+        // The copy is looked at like any other file: one that was changed, or cut short by a crash, is made again.
+        let is_right = directory.is_dir() && self.digest(&copies).is_ok_and(|copied| copied == tree);
+        if !is_right {
+            remove_copy(&directory);
             self.copy(files, &directory).map_err(|e| {
                 ToolchainError::new(
                     format!("the tools can't be copied to `{}`: {e}", directory.display()),
                     "make sure that the cache directory can be written and has room",
                 )
             })?;
+            // What was copied is what was digested, or the files changed in between.
+            if self.digest(&copies)? != tree {
+                remove_copy(&directory);
+                return Err(ToolchainError::new(
+                    "the tools of this machine changed while they were copied",
+                    "run it again once they are installed",
+                ));
+            }
         }
         Ok(Arc::new(MountedTree { name: name.to_owned(), tree, directory }))
     }
@@ -222,6 +235,37 @@ impl Toolchains {
             }
         }
     }
+}
+
+/// Removes a copy that is not what it should be. What can't be removed is found out by whoever writes in its place.
+fn remove_copy(directory: &Path) {
+    let _ = fs::remove_dir_all(directory);
+}
+
+/// Every path whose change could lead `path` elsewhere: each symbolic link on the way, and what it leads to at last.
+#[must_use]
+pub fn links_on(path: &Path) -> Vec<PathBuf> {
+    /// As many links as the kernel follows.
+    const LINKS_MAX: usize = 40;
+    let mut found = Vec::new();
+    let mut todo: Vec<std::ffi::OsString> = path.components().rev().map(|part| part.as_os_str().to_owned()).collect();
+    let mut at = PathBuf::new();
+    while let Some(part) = todo.pop() {
+        if part == ".." {
+            at.pop();
+            continue;
+        }
+        let next = at.join(&part);
+        match fs::read_link(&next) {
+            Ok(target) if found.len() < LINKS_MAX => {
+                found.push(next);
+                todo.extend(target.components().rev().map(|part| part.as_os_str().to_owned()));
+            }
+            _ => at = next,
+        }
+    }
+    found.push(at);
+    found
 }
 
 /// The first executable file called `name` in these directories.
