@@ -15,7 +15,7 @@ use run_rules::loose::{self, NativeError};
 use run_rules::manifest::{self, Origin, Profile};
 use run_rules::quantity::{Size, Timeout};
 use run_rules::session::{Ask, Goal, Runnable, Session, read_manifest, up_to_date};
-use run_rules::step::kind::Kind;
+use run_rules::step::kind::{self, Kind};
 use run_rules::value;
 use serde_json::json;
 
@@ -135,6 +135,11 @@ fn program(args: &Args, table: &Table, context: &mut Context) -> Result<Program,
 fn of_file(file: &Path, what: &str, table: &Table, context: &Context) -> Result<Component, Failure> {
     let bytes =
         std::fs::read(file).map_err(|error| Failure::yours(format!("can't read `{}`: {error}", file.display())))?;
+    let bytes = match what.ends_with(".wat") {
+        true => kind::text(what, &bytes)
+            .map_err(|error| Failure::diagnostics(error.diagnostics, context.env.directory.clone()))?,
+        false => bytes,
+    };
     match Kind::of(&bytes) {
         Kind::Component => {}
         Kind::NotWasm(reason) => {

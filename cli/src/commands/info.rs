@@ -6,6 +6,7 @@ use run_engine::digest::{Blob, DigestFunction};
 use run_rules::manifest::{Project, TargetKind};
 use run_rules::session::{Ask, Goal};
 use run_rules::step::inspect::{Inspected, inspect};
+use run_rules::step::kind;
 use run_rules::target::Target;
 use serde_json::json;
 
@@ -58,7 +59,12 @@ fn bring(target: &str, context: &mut Context) -> Result<PathBuf, Failure> {
 fn show(file: &Path, name: &str, context: &mut Context) -> Result<(), Failure> {
     let content =
         std::fs::read(file).map_err(|error| Failure::machine(format!("can't read `{}`", file.display()), error))?;
-    let found = inspect(&content).map_err(|error| {
+    let binary = match name.ends_with(".wat") {
+        true => kind::text(name, &content)
+            .map_err(|error| Failure::diagnostics(error.diagnostics, context.env.directory.clone()))?,
+        false => content.clone(),
+    };
+    let found = inspect(&binary).map_err(|error| {
         let why: Vec<&str> = error.diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
         let failure = Failure::yours(format!("`{name}`: {}", why.join("; ")));
         error.diagnostics.iter().flat_map(|diagnostic| diagnostic.helps.clone()).fold(failure, Failure::help)

@@ -434,7 +434,7 @@ fn language_problems(
 
 impl Source {
     /// What is wrong with this component once its language was detected: a language that this version lacks, keys that
-    /// the language does not have. Empty where `run.toml` itself says the language, since [`super::check`] has judged it.
+    /// the language does not have. Empty where `run.toml` itself says the language, since [`super::check()`] has judged it.
     #[must_use]
     pub fn problems_in(&self, detected: Language, file: &str) -> Vec<Diagnostic> {
         if self.language != LanguageChoice::Detect {

@@ -1,4 +1,4 @@
-//! `run.toml`, checked: [`check`] turns a text into a [`Manifest`], or into everything that is wrong with it.
+//! `run.toml`, checked: [`check()`] turns a text into a [`Manifest`], or into everything that is wrong with it.
 //!
 //! The line inside: text → `toml`'s spanned document → [`conform`] holds it against the one table of keys in [`schema`]
 //! and cuts away what does not fit → [`raw`] mirrors the rest → [`check`](check::check) and [`links`] judge what it

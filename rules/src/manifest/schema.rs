@@ -2,7 +2,7 @@
 //! drift apart.
 //!
 //! What a text has to look like is a [`Form`]: a noun, a diagnostic code and the parser of the type it becomes. What
-//! keys have to do with each other beyond "exactly one of" is [`super::check`]'s business.
+//! keys have to do with each other beyond "exactly one of" is [`super::check()`]'s business.
 
 use std::str::FromStr;
 
