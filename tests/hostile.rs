@@ -317,3 +317,60 @@ fn a_full_or_read_only_disk_is_this_machines_matter() {
         check(&workspace, "build", 0, "");
     }
 }
+
+#[test]
+fn cleaning_removes_what_was_made_and_nothing_else() {
+    let workspace = project();
+    let work = workspace.directory();
+    fs::create_dir(work.join("src")).expect("a directory can be made");
+    fs::write(work.join("src/precious"), "mine").expect("a file can be written");
+    let manifest = fs::read_to_string(work.join("run.toml")).expect("the manifest is there");
+    fs::write(work.join("run.toml"), format!("{manifest}\n[build]\noutput_dir = \"src\"\n"))
+        .expect("it can be written");
+    check(&workspace, "build", 0, "");
+    assert!(work.join("src/hello.wasm").is_file());
+    check(&workspace, "clean", 0, "");
+    assert!(!work.join("src/hello.wasm").exists());
+    assert_eq!(fs::read_to_string(work.join("src/precious")).ok().as_deref(), Some("mine"));
+    fs::write(workspace.store().join("thesis"), "mine").expect("a file can be written");
+    check(&workspace, "clean --cache", 0, "");
+    let left: Vec<_> = fs::read_dir(workspace.store()).expect("it is there").flatten().map(|e| e.file_name()).collect();
+    assert_eq!(left, ["thesis"]);
+    check(&workspace, "clean --cache", 2, "is no store of `run`");
+}
+
+#[test]
+fn tools_that_were_tampered_with_are_replaced() {
+    let workspace = Workspace::new();
+    let work = workspace.directory();
+    let manifest = "[project]\nname = \"tools\"\nversion = \"1.0.0\"\n\n[[command]]\nname = \"made\"\n\
+        run = [\"sh\", \"-c\", \"echo a | sed s/a/b/ > made.txt\"]\noutputs = [\"made.txt\"]\n";
+    fs::write(work.join("run.toml"), manifest).expect("the manifest can be written");
+    check(&workspace, "build", 0, "");
+    let tools = files(&workspace.store().join("toolchains"));
+    let sed = tools.keys().find(|file| file.ends_with("bin/sed")).expect("the tools were copied");
+    fs::remove_file(sed).expect("a file can be removed");
+    fs::write(sed, "#!/bin/sh\necho tampered\n").expect("a file can be written");
+    fs::write(work.join("run.toml"), format!("{manifest}\n")).expect("the manifest can be touched");
+    check(&workspace, "build --force", 0, "");
+    assert_eq!(fs::read_to_string(work.join("made.txt")).expect("it was made"), "b\n");
+}
+
+#[test]
+fn a_program_of_the_project_is_found_however_it_is_written() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let workspace = Workspace::new();
+    let work = workspace.directory();
+    let manifest = |program: &str| {
+        format!(
+            "[project]\nname = \"own\"\nversion = \"1.0.0\"\n\n[[command]]\nname = \"made\"\n\
+             run = [{program:?}]\ninputs = [\"x.sh\"]\noutputs = [\"made.txt\"]\n"
+        )
+    };
+    fs::write(work.join("x.sh"), "#!/bin/sh\necho made > made.txt\n").expect("a script can be written");
+    fs::set_permissions(work.join("x.sh"), fs::Permissions::from_mode(0o755)).expect("it can be made a program");
+    for (program, status) in [("./x.sh", 0), ("/bin/true", 2), ("../x.sh", 2), ("a\0b", 2)] {
+        fs::write(work.join("run.toml"), manifest(program).replace("\\0", "\\u0000")).expect("it can be written");
+        check(&workspace, "build", status, "");
+    }
+}

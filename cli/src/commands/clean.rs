@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use run_engine::store::disk::{ENTRIES, MARK};
 use run_rules::session::{PRIVATE, read_manifest};
 use serde_json::json;
 
@@ -19,9 +20,6 @@ pub(crate) struct Args {
     #[arg(long)]
     cache: bool,
 }
-
-/// The file by which a store is known: its layout's version.
-const STORE_MARK: &str = "version";
 
 /// Removes it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
@@ -81,20 +79,16 @@ fn written(name: &str, version: &str) -> Vec<String> {
     endings.into_iter().chain([format!("debug/{name}.wasm"), format!("{name}-{version}.tar.zst")]).collect()
 }
 
-/// Everything that a store keeps in its directory.
-const STORE_ENTRIES: &[&str] =
-    &["ac", "cas", "claims", "collected", "leases", "sandbox", "tmp", "toolchains", STORE_MARK, "CACHEDIR.TAG"];
-
 /// Removes a store, and nothing that is not of a store; false when there was none.
 fn remove_store(store: &Path) -> Result<bool, Failure> {
     if !store.exists() {
         return Ok(false);
     }
-    if !store.join(STORE_MARK).is_file() || !store.join("cas").is_dir() {
+    if !store.join(MARK).is_file() || !store.join("cas").is_dir() {
         return Err(Failure::yours(format!("`{}` is no store of `run`", store.display()))
             .help("nothing in it was removed; look at `RUN_CACHE_DIR` and at `[cache] dir` in `run.toml`"));
     }
-    for entry in STORE_ENTRIES {
+    for entry in ENTRIES {
         remove(&store.join(entry))?;
     }
     // What somebody else keeps there stays, and its directory with it.

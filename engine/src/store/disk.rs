@@ -38,6 +38,14 @@ pub struct DiskStore {
     verified: Mutex<HashMap<PathBuf, Stamp>>,
 }
 
+/// Everything that a store keeps in its directory: its own, and what its users keep beside it for as long as it lasts
+/// (`toolchains`, the day of the last collection). Whoever removes a store removes these and nothing else.
+pub const ENTRIES: &[&str] =
+    &["ac", "cas", "claims", "collected", "gc.lock", "leases", "tmp", "toolchains", "CACHEDIR.TAG", MARK];
+
+/// The file by which a store is known: the version of its layout.
+pub const MARK: &str = "version";
+
 /// A file of the store, opened.
 struct Opened {
     path: PathBuf,
