@@ -374,3 +374,24 @@ fn a_program_of_the_project_is_found_however_it_is_written() {
         check(&workspace, "build", status, "");
     }
 }
+
+#[test]
+fn outputs_do_not_leave_the_project_through_a_link() {
+    let workspace = Workspace::new();
+    let work = workspace.directory();
+    let outside = work.parent().expect("it lies in a directory of ours").join("outside");
+    fs::create_dir(&outside).expect("a directory can be made");
+    std::os::unix::fs::symlink(&outside, work.join("gen")).expect("a link can be made");
+    let manifest = "[project]\nname = \"out\"\nversion = \"1.0.0\"\n\n[[command]]\nname = \"made\"\n\
+        run = [\"sh\", \"-c\", \"echo a > gen/x\"]\noutputs = [\"gen/x\"]\n";
+    fs::write(work.join("run.toml"), manifest).expect("the manifest can be written");
+    check(&workspace, "build", 36, "leads out of the project");
+    assert_eq!(fs::read_dir(&outside).expect("it is there").count(), 0);
+}
+
+#[test]
+fn a_field_that_a_record_does_not_have_is_not_passed_over() {
+    let workspace = Workspace::of(Path::new("fixtures/calculator"));
+    let call = "exec calc --invoke 'norm({x: 3, y: 4, z: 5})'";
+    check(&workspace, call, 2, "no record there has a field `z`");
+}

@@ -1,5 +1,6 @@
 //! Outputs that people asked for, written into the workspace.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::Known;
@@ -10,12 +11,13 @@ use crate::store::{Blobs, StoreError};
 use crate::tree::Node;
 
 /// Writes one output where it is wanted. Returns whether anything had to be written: a file that is already right is
-/// not touched, so tools that watch times see nothing.
+/// not touched, so tools that watch times see nothing. `checked` are the directories known to lie in the workspace.
 pub(super) fn export(
     known: &Known,
     export: &Export,
     workspace: &Path,
     blobs: &dyn Blobs,
+    checked: &mut HashSet<Option<RelPath>>,
 ) -> Result<bool, MaterializeError> {
     let Some(node) = known.node(&export.output) else {
         // The graph checked that it lies below a declared output; whether it is in there only the action decides.
@@ -30,6 +32,12 @@ pub(super) fn export(
         node => files.push((export.to.clone(), node)),
     }
     let mut wrote = false;
+    for (path, _) in &files {
+        if !checked.contains(&path.parent()) {
+            stays_inside(workspace, path)?;
+            checked.insert(path.parent());
+        }
+    }
     for (path, node) in files {
         wrote |= match node {
             Node::File { digest, executable } => {
@@ -40,6 +48,26 @@ pub(super) fn export(
         };
     }
     Ok(wrote)
+}
+
+/// Refuses to write through a link that leads out of the workspace, as sources are refused to be read through one.
+fn stays_inside(workspace: &Path, path: &RelPath) -> Result<(), StoreError> {
+    let failed = |at: &Path, cause| StoreError { what: "write an output to", path: at.to_owned(), cause };
+    let root = workspace.canonicalize().map_err(|cause| failed(workspace, cause))?;
+    let mut directory = workspace.join(path);
+    while directory.pop() {
+        match directory.canonicalize() {
+            Ok(real) if real.starts_with(&root) => return Ok(()),
+            Ok(_) => {
+                let why = "a symbolic link on the way leads out of the project";
+                return Err(failed(&workspace.join(path), std::io::Error::other(why)));
+            }
+            // What is not there yet will be made, below what is.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(cause) => return Err(failed(&directory, cause)),
+        }
+    }
+    Ok(())
 }
 
 fn link(target: &str, at: &Path) -> Result<bool, StoreError> {

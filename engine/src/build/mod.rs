@@ -399,9 +399,10 @@ impl Driver<'_, '_> {
     fn export(&mut self) -> Vec<Order> {
         let mut lost = BTreeMap::new();
         let exports = if self.request.dry_run { &[] } else { self.request.exports };
+        let mut checked = HashSet::new();
         for wanted in exports {
             let Some(known) = self.outcome.known[wanted.action.index()].clone() else { continue };
-            match export::export(&known, wanted, self.request.workspace, self.services.blobs) {
+            match export::export(&known, wanted, self.request.workspace, self.services.blobs, &mut checked) {
                 Ok(false) => {}
                 Ok(true) => self.sink.event(Event::Exported { action: wanted.action, path: &wanted.to }),
                 Err(e @ MaterializeError::Lost { .. }) => drop(lost.entry(wanted.action).or_insert(e)),

@@ -4,6 +4,7 @@ use wasmtime::component::wasm_wave::parser::ParserError;
 use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
 use wasmtime::component::{Component, Type, Val};
 
+use super::fields::unknown_field;
 use super::function::{Function, find_function};
 use super::literal::{Literal, Primitive, is_literal, split};
 use super::types::{opaque_part, type_name};
@@ -149,7 +150,11 @@ fn read_wave(text: &str, ty: &Type) -> Result<Val, String> {
         Some(primitive) => return primitive.read(trimmed).map_err(|problem| format!("`{trimmed}` {problem}")),
     }
     let parsed: Result<Val, ParserError> = wasmtime::component::wasm_wave::from_str(ty, text);
-    parsed.map_err(|error| format!("`{trimmed}` {}", wave_problem(trimmed, ty, &error)))
+    let value = parsed.map_err(|error| format!("`{trimmed}` {}", wave_problem(trimmed, ty, &error)))?;
+    match unknown_field(text, ty) {
+        Some(field) => Err(format!("`{trimmed}` does not fit: no record there has a field `{field}`")),
+        None => Ok(value),
+    }
 }
 
 /// What WAVE has to say, without its byte ranges where the text is short enough to see.

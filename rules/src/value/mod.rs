@@ -7,6 +7,7 @@
 
 mod argument;
 mod expectation;
+mod fields;
 mod function;
 mod literal;
 mod render;
