@@ -395,3 +395,22 @@ fn a_field_that_a_record_does_not_have_is_not_passed_over() {
     let call = "exec calc --invoke 'norm({x: 3, y: 4, z: 5})'";
     check(&workspace, call, 2, "no record there has a field `z`");
 }
+
+#[test]
+fn a_script_that_does_not_fit_is_told_before_anything_is_built() {
+    let workspace = project();
+    let work = workspace.directory();
+    let manifest = fs::read_to_string(work.join("run.toml")).expect("the manifest is there");
+    let compose = format!("{manifest}\n[[compose]]\nname = \"whole\"\nwac = \"whole.wac\"\n");
+    fs::write(work.join("run.toml"), compose).expect("it can be written");
+    let script =
+        "package shop:whole;\nlet a = new shop:hello {};\nlet b = new shop:hello { greet: a.greet };\nexport b...;\n";
+    fs::write(work.join("whole.wac"), script).expect("a script can be written");
+    let ended = run(&workspace, "build");
+    assert_eq!(ended.status, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("has no import named `greet`"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("built:"), "{}", ended.stderr);
+    let right = "package shop:whole;\nlet a = new shop:hello {};\nexport a...;\n";
+    fs::write(work.join("whole.wac"), right).expect("a script can be written");
+    check(&workspace, "build whole", 0, "");
+}

@@ -30,7 +30,7 @@ use crate::session::Environment;
 use crate::step::interface::{Interface as Shown, Shape};
 use crate::step::kind::Kind;
 use crate::step::wit::{self, World};
-use crate::step::{StepError, script, validate};
+use crate::step::{StepError, script, stand_in, validate};
 use crate::toolchain::{HostFile, ToolchainError, Toolchains, answers, base, cc, find_in, links_on};
 
 /// What gathering works with.
@@ -174,7 +174,10 @@ impl Gatherer<'_> {
             TargetKind::Compose => {
                 let compose = manifest.find_compose(name).expect("its kind says so");
                 if let manifest::Recipe::Script(path) = &compose.recipe {
-                    facts.scripts.insert(name.to_owned(), self.script(path)?);
+                    let (script, text) = self.script(path)?;
+                    check_script(path.value.as_str(), &text, &script, facts)
+                        .map_err(|e| self.at(e.diagnostics, &path.span))?;
+                    facts.scripts.insert(name.to_owned(), script);
                 }
             }
             TargetKind::Command => {
@@ -402,7 +405,7 @@ impl Gatherer<'_> {
         commands.into_iter().flat_map(|command| &command.outputs).map(|output| output.value.clone()).collect()
     }
 
-    fn script(&mut self, path: &Spanned<RelPath>) -> Gathers<ScriptFacts> {
+    fn script(&mut self, path: &Spanned<RelPath>) -> Gathers<(ScriptFacts, String)> {
         let bytes = self.read(&path.value, &path.span)?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let packages = script::script_packages(path.value.as_str(), &text).map_err(|e| e.diagnostics)?;
@@ -421,7 +424,7 @@ impl Gatherer<'_> {
             named.push((package, target));
         }
         let tree = self.tree(std::slice::from_ref(&path.value), &path.span)?;
-        Ok(ScriptFacts { tree, packages: named })
+        Ok((ScriptFacts { tree, packages: named }, text))
     }
 
     fn command(&mut self, command: &Command) -> Gathers<CommandFacts> {
@@ -872,6 +875,17 @@ impl Gatherer<'_> {
         };
         problems.into_iter().map(place).collect()
     }
+}
+
+/// Runs a script on stand-ins for its components, so that what does not fit is told before anything is compiled. Where a
+/// part is itself a composition, what it exports is known only once it is built, and the script is checked then.
+fn check_script(file: &str, text: &str, script: &ScriptFacts, facts: &Facts) -> Result<(), StepError> {
+    let mut stand_ins = BTreeMap::new();
+    for (package, target) in &script.packages {
+        let Some(component) = facts.components.get(target) else { return Ok(()) };
+        stand_ins.insert(package.name.clone(), stand_in::component(&component.world)?);
+    }
+    script::compose_script(file, text, &stand_ins).map(drop)
 }
 
 /// The interfaces that need a capability, with its name.

@@ -20,6 +20,7 @@ pub mod interface;
 pub mod kind;
 mod render;
 pub mod script;
+pub mod stand_in;
 pub mod validate;
 pub mod wasi;
 pub mod wit;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
+use wit_component::dummy_module;
 use wit_parser::ManglingAndAbi;
 
+use super::stand_in;
 use super::wit::{self, World};
 
 /// A map of one file for each `//- path` line in `text`; without such a line, the one file `test.wit`.
@@ -39,7 +40,5 @@ pub(crate) fn module(world: &World) -> Vec<u8> {
 
 /// A component that implements the world.
 pub(crate) fn component(world: &World) -> Vec<u8> {
-    let mut module = module(world);
-    embed_component_metadata(&mut module, &world.resolve, world.id, StringEncoding::UTF8, false).unwrap();
-    ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
+    stand_in::component(world).unwrap_or_else(|error| panic!("{error}"))
 }
