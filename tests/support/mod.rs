@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+pub(crate) mod bindings;
 pub(crate) mod story;
 
 /// The binary.

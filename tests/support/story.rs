@@ -9,6 +9,7 @@
 //! - `cat`, `cp`, `mkdir`, `rm`, `touch`, `mv`, `cmp`, `sh` as they are, `cd DIR`, `ls` (every file below, a line each),
 //!   `export K=V`;
 //! - `write FILE TEXT`; `edit FILE OLD NEW`, once in the file; `sneak FILE OLD NEW`, which restores the time of the edit;
+//! - `bindings CRATE WORLD`, which writes the crate's `src/bindings.rs` for a world of `wit/`, as `wit-bindgen` would;
 //! - `ran COMMAND…`, which is `run v2 COMMAND… --json` told in short: the actions that were executed, in alphabetical order.
 
 use std::fs;
@@ -125,6 +126,7 @@ impl Story {
             "write" => fs::write(file, format!("{}\n", arg(2))).expect("the file can be written"),
             "edit" => edit(&file, arg(2), arg(3)),
             "sneak" => sneak(&file, arg(2), arg(3)),
+            "bindings" => super::bindings::write(&self.directory, arg(1), arg(2)),
             "ls" => return told(tree(&self.directory, Path::new(""))),
             "ran" => return ran(workspace, &self.directory, &words[1..]),
             program @ ("run" | "cat" | "mkdir" | "rm" | "touch" | "cp" | "mv" | "cmp" | "sh") => {

@@ -1,0 +1,43 @@
+//! Bindings as a developer generates them before building: those checked in with `fixtures/calculator`, and those of
+//! a story that changes an interface.
+
+use std::fs;
+use std::path::Path;
+
+use wit_bindgen_core::{Files, WorldGenerator as _};
+use wit_parser::Resolve;
+
+/// Each crate of the fixture that has bindings of its own, and the world its code is written against.
+const CRATES: [(&str, &str); 2] = [("calc", "calc"), ("app", "app-imports")];
+
+/// The bindings in the repository are what its WIT says. `UPDATE_EXPECT=1` writes them anew.
+#[test]
+fn the_calculators_bindings_are_current() {
+    let fixture = super::repository().join("fixtures/calculator");
+    for (name, world) in CRATES {
+        if super::is_updating() {
+            write(&fixture, name, world);
+        }
+        let written = fs::read_to_string(fixture.join(name).join("src/bindings.rs")).unwrap_or_default();
+        let is_current = written == bindings(&fixture.join("wit"), world);
+        assert!(is_current, "{name}: bindings.rs is out of date; run this test with UPDATE_EXPECT=1");
+    }
+}
+
+/// Writes `src/bindings.rs` of a crate for a world of `wit/`.
+pub(crate) fn write(project: &Path, name: &str, world: &str) {
+    let text = bindings(&project.join("wit"), world);
+    fs::write(project.join(name).join("src/bindings.rs"), text).expect("bindings can be written");
+}
+
+/// The Rust source by which a guest of `world` talks to its host.
+fn bindings(wit: &Path, world: &str) -> String {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_path(wit).expect("the WIT parses");
+    let world = resolve.select_world(&[package], Some(world)).expect("the WIT has this world");
+    let opts = wit_bindgen_rust::Opts { generate_all: true, format: true, ..Default::default() };
+    let mut files = Files::default();
+    opts.build().generate(&mut resolve, world, &mut files).expect("Rust can express these types");
+    let (_, source) = files.iter().next().expect("one file per world");
+    String::from_utf8(source.to_vec()).expect("Rust source is UTF-8")
+}
