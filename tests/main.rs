@@ -5,6 +5,8 @@ mod commands;
 mod hermetic;
 mod hostile;
 mod processes;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod scenarios;
 mod simulate;
 mod support;

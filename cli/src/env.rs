@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
+use run_engine::sandbox::Clients;
 use run_rules::session::Environment;
 
 use crate::fail::Failure;
@@ -53,6 +54,19 @@ const FOR_CLIENTS: &[&str] = &[
     "CARGO_HTTP_CAINFO",
     "CARGO_HTTP_PROXY",
     "SSH_AUTH_SOCK",
+];
+
+/// Where every network client finds names and certificates.
+const FOR_CLIENTS_TO_READ: &[&str] = &[
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/ssl",
+    "/etc/pki",
+    "/etc/ca-certificates",
+    "/etc/gitconfig",
+    "/usr/share/ca-certificates",
+    "/usr/local/share/ca-certificates",
 ];
 
 /// What a process can see of the machine it runs on, in the words of the Remote Execution API's platform lexicon.
@@ -119,11 +133,31 @@ impl Env {
             path: self.find("PATH").map(|path| std::env::split_paths(path).collect()).unwrap_or_default(),
             tools: self.of(FOR_TOOLS),
             scratch: self.scratch(),
-            clients: self.of(FOR_CLIENTS),
+            clients: self.clients(),
             watched: rustup.map(|rustup| rustup.join("settings.toml")).into_iter().collect(),
             source_date_epoch: self.source_date_epoch()?,
             platform: platform(),
         })
+    }
+
+    /// What clients of package registries may see: variables, and the files these and custom lead them to.
+    fn clients(&self) -> Clients {
+        let home = self.home().map(Path::to_owned);
+        let cargo = self.find("CARGO_HOME").map(PathBuf::from).or_else(|| Some(home.as_ref()?.join(".cargo")));
+        let below = |dir: &Option<PathBuf>, names: &[&str]| -> Vec<PathBuf> {
+            dir.iter().flat_map(|dir| names.iter().map(|name| dir.join(name))).collect()
+        };
+        let mut readable: Vec<PathBuf> = FOR_CLIENTS_TO_READ.iter().map(PathBuf::from).collect();
+        readable.extend(below(&home, &[".gitconfig", ".config/git", ".netrc", ".git-credentials", ".ssh"]));
+        readable.extend(below(&cargo, &["config.toml", "config", "credentials.toml", "credentials"]));
+        let named = ["SSL_CERT_FILE", "SSL_CERT_DIR", "CARGO_HTTP_CAINFO", "SSH_AUTH_SOCK"];
+        readable.extend(named.iter().filter_map(|name| self.find(name)).map(PathBuf::from));
+        Clients {
+            env: self.of(FOR_CLIENTS),
+            private: home.iter().chain(&cargo).cloned().collect(),
+            writable: below(&cargo, &["registry/index", "registry/cache", "git/db"]),
+            readable,
+        }
     }
 
     /// Where actions run: a directory of this user's in the machine's temporary one.
@@ -221,7 +255,7 @@ mod tests {
         let variables = [("PATH", "/bin"), ("RUN_AUTH_TOKEN", "secret"), ("CARGO_HOME", "")];
         let below = Env::of_variables(&variables).for_rules().unwrap_or_else(|_| panic!("all of it is fine"));
         assert_eq!(below.tools.into_keys().collect::<Vec<_>>(), ["PATH"]);
-        assert_eq!(below.clients.len(), 0);
+        assert_eq!(below.clients.env.len(), 0);
         assert!(Env::of_variables(&[("SOURCE_DATE_EPOCH", "today")]).for_rules().is_err());
     }
 }

@@ -9,6 +9,7 @@ mod fail;
 mod put;
 mod render;
 mod report;
+mod sandbox;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,9 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     fail::guard(|| {
         let env = env::Env::of_this_process();
+        if let Some(ended) = sandbox::serve_if_wanted(&env) {
+            return ended;
+        }
         if let Some(words) = args::forgotten_era(&env.args) {
             return fail::usage(&env, &words);
         }

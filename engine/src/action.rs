@@ -189,6 +189,9 @@ pub struct MountedTree {
     pub tree: Tree,
     /// Where it is. Not keyed.
     pub directory: PathBuf,
+    /// Files elsewhere on this machine that its programs look for by absolute path: they are seen there too. Their
+    /// content is in `tree`, where they stand is not keyed.
+    pub beside: Vec<PathBuf>,
 }
 
 /// Whether an action may use the network.

@@ -113,6 +113,11 @@ pub enum Failure {
         /// What it wrote to standard error, which may say why.
         stderr: Vec<u8>,
     },
+    /// It ended well and changed one of its inputs, which it may only read.
+    ChangedInput {
+        /// Which, in the input root.
+        path: RelPath,
+    },
     /// It left something that may not be an output.
     BadOutput {
         /// Where.

@@ -13,6 +13,7 @@ use run_engine::event::{Event, Failure};
 use run_engine::files::scan::Sources;
 use run_engine::graph::ActionGraph;
 use run_engine::history::History;
+use run_engine::sandbox::Clients;
 use run_engine::sandbox::bare::Bare;
 use run_engine::schedule::Limits;
 use run_engine::store::Blobs;
@@ -63,7 +64,7 @@ pub fn native_code(table: &Table, store: &Path, component: &[u8], cancel: &Cance
         limits: Limits { cpu: 1, network: 1, keep_going: false },
         dry_run: false,
     };
-    let sandbox = Bare::new(store.root(), BTreeMap::new());
+    let sandbox = Bare::new(store.root(), Clients::default());
     let services = Services {
         blobs: &store,
         results: &store,
@@ -115,5 +116,6 @@ fn told(failure: Failure) -> NativeError {
         Failure::Machine { why } | Failure::Bug { why } => return NativeError::Machine(why),
         Failure::BadInput { why } | Failure::BadOutput { why, .. } | Failure::SourceChanged { why, .. } => why,
         Failure::MissingOutput { path, .. } => format!("`{path}` was not made"),
+        Failure::ChangedInput { path } => format!("`{path}`, an input, was changed"),
     })
 }

@@ -22,8 +22,8 @@ use run_engine::files::stat_cache::StatCache;
 use run_engine::graph::{ActionGraph, Export};
 use run_engine::history::History;
 use run_engine::path::RelPath;
-use run_engine::sandbox::Sandbox;
 use run_engine::sandbox::bare::Bare;
+use run_engine::sandbox::{Clients, Sandbox};
 use run_engine::schedule::Limits;
 use run_engine::store::disk::DiskStore;
 use run_engine::store::{Blobs, StoreError};
@@ -53,8 +53,8 @@ pub struct Environment {
     pub path: Vec<PathBuf>,
     /// The variables that tools are asked about themselves with, such as `RUSTUP_HOME`.
     pub tools: BTreeMap<String, String>,
-    /// The variables that network clients find their configuration and credentials by. Never keyed.
-    pub clients: BTreeMap<String, String>,
+    /// What network clients find their configuration and credentials by. Never keyed.
+    pub clients: Clients,
     /// Where actions run: not below the user's home, where programs look for the user's configuration in every directory
     /// above the one they run in.
     pub scratch: PathBuf,

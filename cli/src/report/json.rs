@@ -102,6 +102,7 @@ pub(crate) struct PublicChange<'a> {
 enum PublicFailure<'a> {
     Ended { status: String, stdout: Bytes<'a>, stderr: Bytes<'a> },
     MissingOutput { path: &'a str, stderr: Bytes<'a> },
+    ChangedInput { path: &'a str },
     BadOutput { path: &'a str, why: &'a str },
     SourceChanged { path: &'a str, why: &'a str },
     BadInput { why: &'a str },
@@ -205,6 +206,7 @@ fn failure(failure: &Failure) -> PublicFailure<'_> {
         Failure::Ended { status, stdout, stderr } => {
             PublicFailure::Ended { status: status.to_string(), stdout: Bytes(stdout), stderr: Bytes(stderr) }
         }
+        Failure::ChangedInput { path } => PublicFailure::ChangedInput { path: path.as_str() },
         Failure::MissingOutput { path, stderr } => {
             PublicFailure::MissingOutput { path: path.as_str(), stderr: Bytes(stderr) }
         }

@@ -114,7 +114,11 @@ fn failed(label: &str, took: &str, failure: &Failure) -> String {
         Failure::MissingOutput { path, stderr } => {
             format!("failed: {label}, it did not make `{path}`, {took}\n{}", quoted(stderr))
         }
-        Failure::BadOutput { path, why } => format!("failed: {label}, its output `{path}` {why}, {took}\n"),
+        Failure::ChangedInput { path } => format!(
+            "failed: {label}, it changed its input `{path}`, {took}\nhelp: have it change a copy, or declare what it makes as an output of another name\n"
+        ),
+        // The sentence names the output.
+        Failure::BadOutput { why, .. } => format!("failed: {label}, its {why}, {took}\n"),
         // The sentence names the file.
         Failure::SourceChanged { why, .. } => format!("failed: {label}, {why}, {took}\nhelp: build again\n"),
         Failure::BadInput { why } => format!("failed: {label}, {why}, {took}\n"),

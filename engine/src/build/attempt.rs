@@ -359,6 +359,7 @@ fn run_process(common: &Common<'_>, job: &Job<'_>) -> Result<Executed, Trouble> 
     match execution.outputs {
         Ok(outputs) => Ok(Executed { outputs, stdout, stderr }),
         Err(OutputError::Missing(path)) => Err(Trouble::Failure(Failure::MissingOutput { path, stderr })),
+        Err(OutputError::ChangedInput(path)) => Err(Trouble::Failure(Failure::ChangedInput { path })),
         Err(OutputError::Unfit { path, why }) => Err(Trouble::Failure(Failure::BadOutput { path, why })),
     }
 }

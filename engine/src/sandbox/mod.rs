@@ -12,17 +12,21 @@
 
 pub mod bare;
 pub mod builtin;
+#[cfg(target_os = "linux")]
+pub mod linux;
+mod running;
 mod scratch;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::action::{MountedTree, Network, Word};
 use crate::cancel::Cancel;
 use crate::event::Status;
+use crate::files::capture::{CaptureError, CaptureProblem, capture};
 use crate::path::RelPath;
 use crate::store::{Blobs, Output, StoreError, Strength};
 use crate::tree::Tree;
@@ -82,6 +86,8 @@ pub const STREAM_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub enum OutputError {
     /// It is not there.
     Missing(RelPath),
+    /// It left what it should, and changed this input, which another action would have found as it was.
+    ChangedInput(RelPath),
     /// It can't be kept.
     Unfit {
         /// Where.
@@ -89,6 +95,16 @@ pub enum OutputError {
         /// Why not.
         why: String,
     },
+}
+
+/// Takes what a process left in `start` into the store. What it should have left and did not is its failure, not ours.
+fn collect(job: &Job<'_>, start: &Path) -> Result<Result<Vec<Output>, OutputError>, SandboxError> {
+    match capture(start, job.outputs, job.blobs) {
+        Ok(outputs) => Ok(Ok(outputs)),
+        Err(CaptureError { problem: CaptureProblem::Store(e), .. }) => Err(e.into()),
+        Err(CaptureError { path, problem: CaptureProblem::Missing }) => Ok(Err(OutputError::Missing(path))),
+        Err(e) => Ok(Err(OutputError::Unfit { path: e.path.to_string(), why: e.to_string() })),
+    }
 }
 
 /// The process could not be run.
@@ -101,12 +117,32 @@ pub enum SandboxError {
     /// The sandbox itself can't be set up, or the program can't be started.
     Setup {
         /// What was being done, as a fragment that fits after "failed to".
-        what: &'static str,
+        what: String,
         /// To what.
         path: PathBuf,
         /// Why it failed.
         cause: std::io::Error,
     },
+}
+
+impl SandboxError {
+    fn setup(what: &str, path: &Path, cause: std::io::Error) -> Self {
+        Self::Setup { what: what.to_owned(), path: path.to_owned(), cause }
+    }
+}
+
+/// What the clients of package registries need of the machine besides its network: given to actions that may use that,
+/// to no other, and never keyed, because what such an action leaves is checked against digests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Clients {
+    /// The variables by which they find their configuration, mirrors and credentials.
+    pub env: BTreeMap<String, String>,
+    /// Directories in which they expect to write, and which are empty at first and gone afterwards.
+    pub private: Vec<PathBuf>,
+    /// Configuration, credentials, certificates, name resolution: shown read-only, where they are there.
+    pub readable: Vec<PathBuf>,
+    /// Downloads that they keep and check themselves: shown as they are, where they are there.
+    pub writable: Vec<PathBuf>,
 }
 
 impl From<StoreError> for SandboxError {

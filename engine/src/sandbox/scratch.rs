@@ -25,7 +25,7 @@ const LOCK: &str = ".lock";
 impl Scratch {
     /// Makes a directory in `parent`, and sweeps what dead processes left there.
     pub(super) fn new(parent: &Path) -> Result<Self, SandboxError> {
-        let failed = |cause| setup("make a private directory in", parent, cause);
+        let failed = |cause| SandboxError::setup("make a private directory in", parent, cause);
         own(parent).map_err(failed)?;
         let (lock, held) = take_lock(parent).map_err(failed)?;
         let directory = PathBuf::from(lock.to_string_lossy().trim_end_matches(LOCK).to_owned());
@@ -40,7 +40,7 @@ impl Scratch {
             .prefix("action-")
             .permissions(Permissions::from_mode(0o700))
             .tempdir_in(&self.directory)
-            .map_err(|cause| setup("make a private directory in", &self.directory, cause))?;
+            .map_err(|cause| SandboxError::setup("make a private directory in", &self.directory, cause))?;
         Ok(Private(directory.keep()))
     }
 }
@@ -66,10 +66,6 @@ impl Drop for Private {
     fn drop(&mut self) {
         remove(&self.0);
     }
-}
-
-fn setup(what: &'static str, path: &Path, cause: io::Error) -> SandboxError {
-    SandboxError::Setup { what, path: path.to_owned(), cause }
 }
 
 /// Makes a directory that is this user's alone, or makes sure that it is: it may lie where everybody can write.

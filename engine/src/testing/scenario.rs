@@ -494,6 +494,7 @@ fn describe(reason: &Reason) -> String {
 fn describe_failure(failure: &Failure) -> String {
     match failure {
         Failure::Ended { status, stderr, .. } => format!("{status}, {}", String::from_utf8_lossy(stderr)),
+        Failure::ChangedInput { path } => format!("it changed its input {path}"),
         Failure::MissingOutput { path, .. } => format!("it did not leave {path}"),
         Failure::BadOutput { path, why } | Failure::SourceChanged { path, why } => format!("{path}: {why}"),
         Failure::BadInput { why } | Failure::Machine { why } => why.clone(),

@@ -17,6 +17,7 @@ use std::time::SystemTime;
 use answers::Answers;
 use run_engine::action::MountedTree;
 use run_engine::digest::DigestFunction;
+pub use run_engine::files::links::links_on;
 use run_engine::files::stamp::Stamp;
 use run_engine::files::stat_cache::{FileState, StatCache, digest_files};
 use run_engine::path::RelPath;
@@ -119,7 +120,7 @@ impl Toolchains {
         let files: Vec<HostFile> =
             files.iter().map(|at| HostFile { at: at.clone(), from: directory.join(at) }).collect();
         let tree = self.digest(&files)?;
-        Ok(Arc::new(MountedTree { name: name.to_owned(), tree, directory: directory.to_owned() }))
+        Ok(Arc::new(MountedTree { name: name.to_owned(), tree, directory: directory.to_owned(), beside: Vec::new() }))
     }
 
     /// A toolchain gathered from all over the machine and copied to a place of its own, so that what runs is what was
@@ -151,7 +152,7 @@ impl Toolchains {
                 ));
             }
         }
-        Ok(Arc::new(MountedTree { name: name.to_owned(), tree, directory }))
+        Ok(Arc::new(MountedTree { name: name.to_owned(), tree, directory, beside: Vec::new() }))
     }
 
     /// A toolchain that finds its own parts by where it is installed: a directory of links to its executables, with the
@@ -183,7 +184,7 @@ impl Toolchains {
                 )
             })?;
         }
-        Ok(Arc::new(MountedTree { name: name.to_owned(), tree, directory }))
+        Ok(Arc::new(MountedTree { name: name.to_owned(), tree, directory, beside: Vec::new() }))
     }
 
     fn digest(&mut self, files: &[HostFile]) -> Result<Tree, ToolchainError> {
@@ -240,32 +241,6 @@ impl Toolchains {
 /// Removes a copy that is not what it should be. What can't be removed is found out by whoever writes in its place.
 fn remove_copy(directory: &Path) {
     let _ = fs::remove_dir_all(directory);
-}
-
-/// Every path whose change could lead `path` elsewhere: each symbolic link on the way, and what it leads to at last.
-#[must_use]
-pub fn links_on(path: &Path) -> Vec<PathBuf> {
-    /// As many links as the kernel follows.
-    const LINKS_MAX: usize = 40;
-    let mut found = Vec::new();
-    let mut todo: Vec<std::ffi::OsString> = path.components().rev().map(|part| part.as_os_str().to_owned()).collect();
-    let mut at = PathBuf::new();
-    while let Some(part) = todo.pop() {
-        if part == ".." {
-            at.pop();
-            continue;
-        }
-        let next = at.join(&part);
-        match fs::read_link(&next) {
-            Ok(target) if found.len() < LINKS_MAX => {
-                found.push(next);
-                todo.extend(target.components().rev().map(|part| part.as_os_str().to_owned()));
-            }
-            _ => at = next,
-        }
-    }
-    found.push(at);
-    found
 }
 
 /// The first executable file called `name` in these directories.

@@ -1,0 +1,178 @@
+//! What is taken from a process before it becomes the action: capabilities, identity, system calls, files, numbers.
+//!
+//! Each of these is a second lock behind the namespaces, which already hide everything: what is not there can't be
+//! opened. They are there for the day a kernel has a hole in one of the two.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use landlock::{
+    ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, Scope,
+};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
+
+/// The most bytes of a process's main stack, whatever the user's shell allows.
+const STACK_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// The most files a process may have open, where the user's own limit is not lower.
+const FILES_MAX: u64 = 16 * 1024;
+
+/// Sets every limit that a user's shell may have set otherwise.
+pub(super) fn limit(bytes_max: u64, processes_max: u64) -> io::Result<()> {
+    let exactly = |n| Rlimit { current: Some(n), maximum: Some(n) };
+    setrlimit(Resource::Core, exactly(0))?;
+    setrlimit(Resource::Fsize, exactly(bytes_max))?;
+    setrlimit(Resource::Nproc, exactly(processes_max))?;
+    let at_most = |resource, n: u64| {
+        let hard = getrlimit(resource).maximum.map_or(n, |hard| hard.min(n));
+        setrlimit(resource, exactly(hard))
+    };
+    at_most(Resource::Nofile, FILES_MAX)?;
+    at_most(Resource::Stack, STACK_BYTES_MAX)?;
+    Ok(())
+}
+
+/// Gives up every capability, for good.
+pub(super) fn drop_capabilities() -> io::Result<()> {
+    // Those that this kernel doesn't know can't be given up, and need not be.
+    for capability in CapabilitySet::all().iter() {
+        let _ = rustix::thread::remove_capability_from_bounding_set(capability);
+    }
+    let none = CapabilitySet::empty();
+    Ok(rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?)
+}
+
+/// Lets a process read everywhere and write below `writable` only (Landlock). True where the kernel can.
+pub(super) fn restrict_files(writable: &[String]) -> io::Result<bool> {
+    let abi = ABI::V6;
+    let build = || -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
+        let mut ruleset = Ruleset::default()
+            .set_compatibility(CompatLevel::BestEffort)
+            .handle_access(AccessFs::from_all(abi))?
+            .scope(Scope::AbstractUnixSocket)?
+            .create()?
+            .add_rule(PathBeneath::new(PathFd::new("/")?, AccessFs::from_read(abi)))?;
+        for directory in writable.iter().map(String::as_str).chain(["/dev"]) {
+            ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(directory)?, AccessFs::from_all(abi)))?;
+        }
+        Ok(ruleset.restrict_self()?)
+    };
+    let status = build().map_err(io::Error::other)?;
+    Ok(status.ruleset != landlock::RulesetStatus::NotEnforced)
+}
+
+/// Programs for the kernel that refuse system calls which no build needs: those that make new namespaces or mounts, look
+/// into other processes, or have been ways out of a sandbox.
+#[derive(Debug)]
+pub(super) struct Filter(Vec<BpfProgram>);
+
+impl Filter {
+    /// Compiles it.
+    pub(super) fn compile() -> io::Result<Self> {
+        let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
+        let program = |rules, errno| -> io::Result<BpfProgram> {
+            let refuse = SeccompAction::Errno(u32::try_from(errno).map_err(io::Error::other)?);
+            let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).map_err(io::Error::other)?;
+            filter.try_into().map_err(io::Error::other)
+        };
+        // Its flags lie in memory, where no filter can look; told that it doesn't exist, libraries use `clone`.
+        let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+        Ok(Self(vec![program(refused().map_err(io::Error::other)?, libc::EPERM)?, program(unknown, libc::ENOSYS)?]))
+    }
+
+    /// Applies it to this process and all it starts.
+    pub(super) fn apply(&self) -> io::Result<()> {
+        self.0.iter().try_for_each(|program| seccompiler::apply_filter(program).map_err(io::Error::other))
+    }
+}
+
+/// Refused whatever their arguments.
+const REFUSED: &[libc::c_long] = &[
+    // Namespaces and mounts.
+    libc::SYS_setns,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    // Other processes.
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_kcmp,
+    // Keys, which outlive processes.
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    // Parts of the kernel that are large, rarely needed and often broken.
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_fanotify_init,
+    libc::SYS_open_by_handle_at,
+    // The machine itself.
+    libc::SYS_kexec_load,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_acct,
+    libc::SYS_quotactl,
+    libc::SYS_syslog,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_adjtimex,
+    libc::SYS_clock_adjtime,
+];
+
+/// Every way to ask for a new namespace.
+const NAMESPACES: &[i32] = &[
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWNET,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWCGROUP,
+];
+
+/// The only kinds of socket there are: local ones, the internet, and asking the kernel about its devices. Others, such as
+/// those to a virtual machine's host, are not held back by a network namespace.
+const SOCKETS: &[i32] = &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+
+fn refused() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
+    let mut asks = Vec::new();
+    for namespace in NAMESPACES {
+        let flag = u64::from(namespace.unsigned_abs());
+        let condition = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(flag), flag)?;
+        asks.push(SeccompRule::new(vec![condition])?);
+    }
+    rules.insert(libc::SYS_clone, asks.clone());
+    rules.insert(libc::SYS_unshare, asks);
+    let other = |kind: &i32| {
+        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(kind.unsigned_abs()))
+    };
+    let others = SOCKETS.iter().map(other).collect::<Result<Vec<_>, _>>()?;
+    rules.insert(libc::SYS_socket, vec![SeccompRule::new(others)?]);
+    Ok(rules)
+}

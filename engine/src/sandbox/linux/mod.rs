@@ -1,0 +1,363 @@
+//! `Isolated`: Linux namespaces. An action sees its inputs, its tools and the C library, and nothing else there is.
+//!
+//! Three processes take part. `run` (this module) stages inputs and takes outputs; the [`spawner`] forks; the first
+//! process [inside](inside) builds the root, guards it, and is process 1 of the action's world, so that nothing survives
+//! it. They talk over a socket ([`message`]); when `run` dies, however it dies, the socket closes and everything ends.
+//!
+//! | hidden | by |
+//! |---|---|
+//! | files | a root in memory: copies of the inputs, read-only mounts of the tools, `/dev/null` and its like |
+//! | processes, ports, IPC, host name | a namespace each; the network is a loopback device, or the machine's for fetches |
+//! | the user | always the same one inside, without a capability, and nobody (or the user themselves) outside |
+//! | everything again | Landlock and seccomp, where the kernel has them ([`confine`]) |
+//!
+//! The root is in memory because files there cost microseconds, and nothing has to be removed afterwards.
+
+mod confine;
+mod inside;
+mod message;
+mod shown;
+pub mod spawner;
+mod stage;
+mod sys;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use self::message::{Failed, News, Report, Setup, SmallFile, Start};
+use self::shown::Shown;
+use self::spawner::{Request, Spawner};
+use super::running::{Running, Streams, watch};
+use super::scratch::{Private, Scratch};
+use super::{Clients, Execution, Job, OutputError, Sandbox, SandboxError, collect};
+use crate::action::Network;
+use crate::cancel::Cancel;
+use crate::event::Status;
+use crate::store::{Strength, fixed_mtime};
+
+/// The sandbox of full strength.
+#[derive(Debug)]
+pub struct Isolated {
+    spawner: Spawner,
+    clients: Clients,
+    world: World,
+    system: Shown,
+    toolchains: Mutex<HashMap<PathBuf, Arc<Shown>>>,
+    bytes_max: u64,
+    processes_max: u64,
+    place: String,
+    /// Held, because the place lies in it.
+    _scratch: (Private, Scratch),
+}
+
+/// Where and who an action finds itself to be. Nothing that it makes should depend on that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct World {
+    root: &'static str,
+    home: &'static str,
+    temporary: &'static str,
+    user: u32,
+    user_name: &'static str,
+    hostname: &'static str,
+}
+
+impl World {
+    /// The one that every action is run in.
+    pub const USUAL: Self =
+        Self { root: "/build", home: "/home/run", temporary: "/tmp", user: 1000, user_name: "run", hostname: "run" };
+
+    fn files(self, network: bool) -> Vec<SmallFile> {
+        let Self { home, user, user_name, hostname, .. } = self;
+        let file = |at: &str, content: String| SmallFile { at: at.to_owned(), content };
+        let mut files = vec![
+            file("/etc/passwd", format!("root:x:0:0::/:/bin/false\n{user_name}:x:{user}:{user}::{home}:/bin/sh\n")),
+            file("/etc/group", format!("root:x:0:\n{user_name}:x:{user}:\n")),
+        ];
+        if !network {
+            files.push(file("/etc/hosts", format!("127.0.0.1 localhost {hostname}\n::1 localhost\n")));
+        }
+        files
+    }
+}
+
+/// How the sandbox is made.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// A program that calls [`spawner::serve`] when it is [wanted](spawner::is_wanted): this very one.
+    pub program: PathBuf,
+    /// A directory for an empty directory.
+    pub scratch: PathBuf,
+    /// What network clients may see.
+    pub clients: Clients,
+    /// How many processors there are: with more of them, more processes are normal.
+    pub n_cores: usize,
+}
+
+/// What this machine's kernel did not do.
+#[derive(Debug)]
+pub struct Refused {
+    /// Which step, as a fragment that fits after "failed to".
+    pub what: String,
+    /// To what.
+    pub path: String,
+    /// Why.
+    pub cause: io::Error,
+}
+
+impl Isolated {
+    /// Makes the sandbox, and tries it once without running anything.
+    ///
+    /// # Errors
+    /// [`Refused`] when this machine does not allow it.
+    pub fn new(options: Options) -> Result<Self, Refused> {
+        let refused = |what: &str, path: &Path| {
+            let (what, path) = (what.to_owned(), path.display().to_string());
+            move |cause| Refused { what, path, cause }
+        };
+        let made = Scratch::new(&options.scratch).and_then(|scratch| Ok((scratch.private()?, scratch)));
+        let scratch = made.map_err(|e| refused("make a directory in", &options.scratch)(io::Error::other(e)))?;
+        let place = shown::text(scratch.0.path()).map_err(refused("use", scratch.0.path()))?.to_owned();
+        let spawner = Spawner::start(&options.program).map_err(refused("start", &options.program))?;
+        let isolated = Self {
+            spawner,
+            clients: options.clients,
+            world: World::USUAL,
+            system: Shown::system(),
+            toolchains: Mutex::default(),
+            bytes_max: bytes_max(),
+            processes_max: processes_max(options.n_cores),
+            place,
+            _scratch: scratch,
+        };
+        isolated.try_once()?;
+        Ok(isolated)
+    }
+
+    fn try_once(&self) -> Result<(), Refused> {
+        let failed = |e: SandboxError| match e {
+            SandboxError::Setup { what, path, cause } => Refused { what, path: path.display().to_string(), cause },
+            e => Refused { what: "try".to_owned(), path: "the sandbox".to_owned(), cause: io::Error::other(e) },
+        };
+        let setup = self.setup(Network::Denied, &[]).map_err(failed)?;
+        let mut inside = Inside::make(self, &setup).map_err(failed)?.0;
+        inside.start(&Start::default()).map_err(failed)?;
+        loop {
+            if inside.ended().is_some() {
+                return inside.trouble.take().map_or(Ok(()), |why| Err(failed(error(why))));
+            }
+            let _ = poll(&mut [PollFd::new(&inside.job, PollFlags::IN)], None);
+        }
+    }
+
+    fn setup(
+        &self,
+        network: Network,
+        mounts: &[(crate::path::RelPath, Arc<crate::action::MountedTree>)],
+    ) -> Result<Setup, SandboxError> {
+        let World { root, home, temporary, user, hostname, .. } = self.world;
+        let network = network == Network::Allowed;
+        let mut shown = self.system.clone();
+        for (at, mounted) in mounts {
+            shown.add(&*self.toolchain(mounted, &format!("{root}/{at}"))?);
+        }
+        let mut writable: Vec<String> = [root, home, temporary, "/dev/shm"].map(str::to_owned).into();
+        if network {
+            let mut clients = Shown::default();
+            for path in &self.clients.private {
+                writable.extend(shown::text(path).ok().map(str::to_owned));
+            }
+            for path in self.clients.readable.iter().chain(&self.clients.writable) {
+                clients.at_its_name(path);
+            }
+            for path in &self.clients.writable {
+                for bind in clients.binds.iter_mut().filter(|bind| Path::new(&bind.at) == path) {
+                    bind.writable = true;
+                }
+            }
+            shown.add(&clients);
+        }
+        writable.dedup();
+        let mut links = shown.links;
+        links.extend(
+            [("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "fd/0"), ("/dev/stdout", "fd/1"), ("/dev/stderr", "fd/2")]
+                .map(|(at, target)| message::Link { at: at.to_owned(), target: target.to_owned() }),
+        );
+        Ok(Setup {
+            place: self.place.clone(),
+            root: root.to_owned(),
+            writable,
+            files: self.world.files(network),
+            links,
+            binds: shown.binds,
+            hostname: hostname.to_owned(),
+            network,
+            user,
+            bytes_max: self.bytes_max,
+            processes_max: self.processes_max,
+            only_core: None,
+            time: fixed_mtime().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed()),
+        })
+    }
+
+    /// What a toolchain shows, worked out once.
+    fn toolchain(&self, mounted: &crate::action::MountedTree, at: &str) -> Result<Arc<Shown>, SandboxError> {
+        let mut known = self.toolchains.lock().expect("nothing panics while it is held");
+        let name = mounted.directory.join(at.trim_start_matches('/'));
+        if let Some(shown) = known.get(&name) {
+            return Ok(Arc::clone(shown));
+        }
+        let shown = Shown::toolchain(mounted, at)
+            .map_err(|cause| SandboxError::setup("look at the toolchain in", &mounted.directory, cause))?;
+        Ok(Arc::clone(known.entry(name).or_insert(Arc::new(shown))))
+    }
+
+    fn start(&self, job: &Job<'_>) -> Start {
+        let World { root, home, temporary, .. } = self.world;
+        let directory = job.directory.map_or_else(|| root.to_owned(), |directory| format!("{root}/{directory}"));
+        let mut argv: Vec<String> = job.argv.iter().map(|word| word.render(root)).collect();
+        if let Some(program) = argv.first_mut().filter(|program| !program.starts_with('/')) {
+            *program = format!("{directory}/{program}");
+        }
+        let mut env = BTreeMap::from([("HOME", home.to_owned()), ("TMPDIR", temporary.to_owned())]);
+        if job.network == Network::Allowed {
+            env.extend(self.clients.env.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        }
+        env.extend(job.env.iter().map(|(name, value)| (name.as_str(), value.render(root))));
+        Start { argv, env: env.into_iter().map(|(name, value)| format!("{name}={value}")).collect(), directory }
+    }
+}
+
+impl Sandbox for Isolated {
+    fn strength(&self) -> Strength {
+        Strength::Full
+    }
+
+    fn run(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Execution, SandboxError> {
+        let setup = self.setup(job.network, job.mounts)?;
+        let (mut inside, root, mut streams) = Inside::make(self, &setup)?;
+        // A path that leads into the sandbox's mounts, which this process does not have.
+        let root_path = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
+        let staged = stage::stage(job, &root_path, spawner::owner(setup.network))?;
+        inside.start(&self.start(job))?;
+        let watched = watch(&mut inside, &mut streams, job.timeout, cancel);
+        if let Some(why) = inside.trouble.take() {
+            return Err(error(why));
+        }
+        let status = match watched {
+            Ok(status) => status,
+            Err(early) => {
+                // Its socket closes, and with it everything inside ends.
+                drop(inside);
+                let (stdout, stderr) = streams.drain();
+                return Ok(Execution { status: early.into(), stdout, stderr, outputs: Ok(Vec::new()) });
+            }
+        };
+        let (stdout, stderr) = streams.drain();
+        let outputs = if status.is_success() {
+            match staged.touched(&root_path) {
+                Some(path) => Err(OutputError::ChangedInput(path)),
+                None => {
+                    let start = job.directory.map_or_else(|| root_path.clone(), |directory| root_path.join(directory));
+                    collect(job, &start)?
+                }
+            }
+        } else {
+            Ok(Vec::new())
+        };
+        Ok(Execution { status, stdout, stderr, outputs })
+    }
+}
+
+/// A sandbox that was made, from the outside. Everything in it ends when this is dropped.
+struct Inside {
+    job: UnixStream,
+    status: Option<Status>,
+    /// What could not be done, if that is how it ended.
+    trouble: Option<Failed>,
+}
+
+impl Inside {
+    /// Has a sandbox made. The directory that is to hold the inputs, and what the action will write.
+    fn make(isolated: &Isolated, setup: &Setup) -> Result<(Self, OwnedFd, Streams), SandboxError> {
+        let request = Request { network: setup.network, user: setup.user };
+        let talk = |cause| SandboxError::setup("talk to", Path::new("the sandbox"), cause);
+        let (job, stdout, stderr) = isolated.spawner.fork(request).map_err(talk)?;
+        // Where the other side is gone already, it may have said why.
+        let sent = message::send(&job, setup, None);
+        match message::receive::<Report>(&job).map_err(talk)? {
+            Some((Report { news: Some(News::Made(_)) }, Some(root))) => {
+                sent.map_err(talk)?;
+                Ok((Self { job, status: None, trouble: None }, root, Streams::new(stdout, stderr)))
+            }
+            Some((Report { news: Some(News::Failed(why)) }, _)) => Err(error(why)),
+            _ => Err(talk(io::Error::from(io::ErrorKind::UnexpectedEof))),
+        }
+    }
+
+    fn start(&self, start: &Start) -> Result<(), SandboxError> {
+        let talk = |cause| SandboxError::setup("talk to", Path::new("the sandbox"), cause);
+        message::send(&self.job, start, None).map_err(talk)
+    }
+}
+
+impl Running for Inside {
+    fn news(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.job.as_fd())
+    }
+
+    fn ended(&mut self) -> Option<Status> {
+        if self.status.is_some() {
+            return self.status;
+        }
+        let mut polled = [PollFd::new(&self.job, PollFlags::IN)];
+        if !matches!(poll(&mut polled, Some(&Timespec::default())), Ok(1..)) {
+            return None;
+        }
+        let lost = || Failed { what: "hear from".into(), path: "the first process of the sandbox".into(), errno: 0 };
+        let status = match message::receive::<Report>(&self.job) {
+            Ok(Some((Report { news: Some(News::Exited(code)) }, _))) => Status::Exited(code),
+            Ok(Some((Report { news: Some(News::Signalled(signal)) }, _))) => Status::Signalled(signal),
+            Ok(Some((Report { news: Some(News::Failed(why)) }, _))) => {
+                self.trouble = Some(why);
+                Status::Exited(127)
+            }
+            _ => {
+                self.trouble = Some(lost());
+                Status::Signalled(9)
+            }
+        };
+        self.status = Some(status);
+        self.status
+    }
+
+    fn ask_to_end(&mut self) {
+        let _ = rustix::io::write(&self.job, &[inside::END]);
+    }
+}
+
+fn error(Failed { what, path, errno }: Failed) -> SandboxError {
+    let cause = match errno {
+        0 => io::Error::other("it ended without a word"),
+        errno => io::Error::from_raw_os_error(errno),
+    };
+    SandboxError::Setup { what, path: path.into(), cause }
+}
+
+/// The most bytes that the files of one sandbox may hold: they are in memory, and half of it is what such file systems
+/// get by custom.
+fn bytes_max() -> u64 {
+    let info = rustix::system::sysinfo();
+    let total = u64::from(info.mem_unit) * info.totalram;
+    (total / 2).max(1 << 30)
+}
+
+/// The most processes and threads of one sandbox.
+fn processes_max(n_cores: usize) -> u64 {
+    512 + 128 * u64::try_from(n_cores).unwrap_or(1)
+}

@@ -1,0 +1,182 @@
+//! What of the machine a sandbox shows: the part of a toolchain that its digest covers, and the loader with the C library.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::message::{Bind, Link};
+use crate::action::MountedTree;
+use crate::files::links::links_on;
+use crate::tree::{Node, Tree};
+
+/// Parts of the machine, and where they stand inside.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shown {
+    pub(super) binds: Vec<Bind>,
+    pub(super) links: Vec<Link>,
+}
+
+impl Shown {
+    /// Adds what is not there yet.
+    pub(super) fn add(&mut self, other: &Self) {
+        let binds: HashSet<String> = self.binds.iter().map(|bind| bind.at.clone()).collect();
+        self.binds.extend(other.binds.iter().filter(|bind| !binds.contains(&bind.at)).cloned());
+        let links: HashSet<String> = self.links.iter().map(|link| link.at.clone()).collect();
+        self.links.extend(other.links.iter().filter(|link| !links.contains(&link.at)).cloned());
+    }
+
+    /// A toolchain, at a path from inside: exactly what its tree lists, with as few mounts as that takes. A directory
+    /// that holds nothing else is shown whole.
+    ///
+    /// # Errors
+    /// When its directory can't be read.
+    pub(super) fn toolchain(mounted: &MountedTree, at: &str) -> io::Result<Self> {
+        let mut shown = Self::default();
+        shown.cover(&mounted.tree, &mounted.directory, at)?;
+        for path in &mounted.beside {
+            shown.in_place(path);
+        }
+        Ok(shown)
+    }
+
+    fn cover(&mut self, tree: &Tree, directory: &Path, at: &str) -> io::Result<()> {
+        if is_whole(tree, directory)? {
+            self.binds.push(bind(directory, at, true)?);
+            return Ok(());
+        }
+        for (name, node) in tree.entries() {
+            let (from, at) = (directory.join(name), format!("{at}/{name}"));
+            let meta = match fs::symlink_metadata(&from) {
+                // What is known by its content only, because the tools look for it elsewhere.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                meta => meta?,
+            };
+            match node {
+                _ if meta.is_symlink() => {
+                    self.links.push(Link { at, target: text(&fs::read_link(&from)?)?.to_owned() });
+                }
+                Node::Directory(below) => self.cover(below, &from, &at)?,
+                _ => self.binds.push(bind(&from, &at, false)?),
+            }
+        }
+        Ok(())
+    }
+
+    /// A file or directory where it is, with every link that leads to it. One that is not there is not shown.
+    pub(super) fn in_place(&mut self, path: &Path) {
+        let mut way = links_on(path);
+        let Some(end) = way.pop() else { return };
+        let Ok(meta) = fs::metadata(&end) else { return };
+        for link in way {
+            if let (Ok(target), Ok(at)) = (fs::read_link(&link), text(&link))
+                && let Ok(target) = text(&target)
+            {
+                let link = Link { at: at.to_owned(), target: target.to_owned() };
+                if !self.links.contains(&link) {
+                    self.links.push(link);
+                }
+            }
+        }
+        if let Ok(at) = text(&end)
+            && let Ok(bind) = bind(&end, at, meta.is_dir())
+            && !self.binds.contains(&bind)
+        {
+            self.binds.push(bind);
+        }
+    }
+
+    /// A file or directory, at the name it is asked for by, wherever links lead.
+    pub(super) fn at_its_name(&mut self, path: &Path) {
+        if let (Ok(from), Ok(at)) = (fs::canonicalize(path), text(path))
+            && let Ok(bind) = bind(&from, at, from.is_dir())
+        {
+            self.binds.push(bind);
+        }
+    }
+
+    /// What the machine's C library consists of: the least that a program needs to be loaded.
+    pub(super) fn system() -> Self {
+        let mut shown = Self::default();
+        for file in LOADERS.iter().map(Path::new) {
+            shown.in_place(file);
+        }
+        let find = |name: &&str| LIBRARY_DIRS.iter().map(|dir| Path::new(dir).join(name)).find(|file| file.is_file());
+        for file in LIBRARIES.iter().filter_map(find) {
+            shown.in_place(&file);
+        }
+        for device in DEVICES {
+            shown.in_place(&Path::new("/dev").join(device));
+        }
+        for bind in shown.binds.iter_mut().filter(|bind| bind.at.starts_with("/dev/")) {
+            bind.writable = true;
+        }
+        shown
+    }
+}
+
+/// Whether a directory holds exactly what its tree lists, as far as names go.
+fn is_whole(tree: &Tree, directory: &Path) -> io::Result<bool> {
+    let mut n_found = 0;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some((_, node)) = name.to_str().and_then(|name| tree.entries().find(|(there, _)| *there == name)) else {
+            return Ok(false);
+        };
+        let fits = match node {
+            Node::Directory(below) => entry.file_type()?.is_dir() && is_whole(below, &entry.path())?,
+            Node::File { .. } => entry.file_type()?.is_file(),
+            Node::Symlink { .. } => entry.file_type()?.is_symlink(),
+        };
+        if !fits {
+            return Ok(false);
+        }
+        n_found += 1;
+    }
+    Ok(n_found == tree.entries().count())
+}
+
+fn bind(from: &Path, at: &str, directory: bool) -> io::Result<Bind> {
+    Ok(Bind { from: text(from)?.to_owned(), at: at.to_owned(), directory, writable: false })
+}
+
+pub(super) fn text(path: &Path) -> io::Result<&str> {
+    path.to_str().ok_or_else(|| io::Error::other(format!("`{}` is not UTF-8", path.display())))
+}
+
+/// Programs name their loader by its absolute path.
+const LOADERS: &[&str] = &[
+    "/lib64/ld-linux-x86-64.so.2",
+    "/lib/ld-linux-aarch64.so.1",
+    "/lib/ld-linux-riscv64-lp64d.so.1",
+    "/lib/ld-musl-x86_64.so.1",
+    "/lib/ld-musl-aarch64.so.1",
+];
+
+/// Where a loader looks without being told.
+const LIBRARY_DIRS: &[&str] = &[
+    "/lib/x86_64-linux-gnu",
+    "/lib/aarch64-linux-gnu",
+    "/lib/riscv64-linux-gnu",
+    "/lib64",
+    "/usr/lib64",
+    "/lib",
+    "/usr/lib",
+];
+
+/// The C library, which glibc splits.
+const LIBRARIES: &[&str] = &[
+    "libc.so.6",
+    "libm.so.6",
+    "libdl.so.2",
+    "libpthread.so.0",
+    "librt.so.1",
+    "libutil.so.1",
+    "libresolv.so.2",
+    "libnss_files.so.2",
+    "libnss_dns.so.2",
+];
+
+/// The devices that every program may expect.
+const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];

@@ -1,0 +1,142 @@
+//! The system calls that no safe crate offers, each with what makes it sound. The only unsafe code of this crate.
+
+#![allow(unsafe_code, reason = "fork, exec and three calls about mounts, processes and network devices")]
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+use rustix::process::Pid;
+
+/// Which namespaces a new process gets, as the kernel spells them (`clone(2)`).
+pub(super) mod namespace {
+    /// Users and capabilities.
+    pub(in super::super) const USER: i32 = libc::CLONE_NEWUSER;
+    /// Mounts, processes, System V and POSIX IPC, host name: all that every sandbox has.
+    pub(in super::super) const PRIVATE: i32 =
+        libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+    /// Network devices, ports, abstract sockets.
+    pub(in super::super) const NETWORK: i32 = libc::CLONE_NEWNET;
+}
+
+/// Forks into new namespaces. `None` in the child.
+///
+/// Only for a process with one thread: the child then has every lock in the state that its own thread left it in.
+pub(super) fn fork_into(namespaces: i32) -> io::Result<Option<Pid>> {
+    let flags = libc::c_long::from(namespaces | libc::SIGCHLD);
+    // SAFETY: without CLONE_VM this is a fork: the child has its own copy of all memory, stack included (a null stack
+    // means "go on with the copy"). No pointer is passed. The caller promises that there is one thread, so no lock of
+    // the allocator or of libc is held by somebody who does not exist in the child.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0_usize, 0_usize, 0_usize, 0_usize) };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        pid => Ok(i32::try_from(pid).ok().and_then(Pid::from_raw)),
+    }
+}
+
+/// Becomes another program. Returns only when that failed.
+pub(super) fn execute(argv: &[CString], env: &[CString]) -> io::Error {
+    let pointers = |words: &[CString]| -> Vec<*const libc::c_char> {
+        words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect()
+    };
+    let (argv, env) = (pointers(argv), pointers(env));
+    // SAFETY: both lists end with a null pointer, and every other pointer leads to a string that ends with a null byte
+    // and is borrowed until after the call.
+    unsafe { libc::execve(argv[0], argv.as_ptr(), env.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Sends a signal to every process that this one may signal, itself and the first of its namespace left out.
+pub(super) fn signal_all(signal: i32) {
+    // SAFETY: no memory is involved.
+    unsafe { libc::kill(-1, signal) };
+}
+
+/// The last signal there is. Two of them are the C library's own; asked to change these, it does nothing.
+const SIGNAL_MAX: i32 = 64;
+
+/// Gives signals back their usual meaning: an ignored one stays ignored in the next program.
+pub(super) fn default_signals() {
+    // SAFETY: no handler is installed, only the default; an all-zero set is a valid, empty one, and it lives for the
+    // calls that read and write it.
+    unsafe {
+        for signal in 1..=SIGNAL_MAX {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+    }
+}
+
+/// A file that can be read whenever a child has ended. The signal that says so does nothing else any more, and children
+/// are this process's to reap again.
+pub(super) fn child_news() -> io::Result<std::os::fd::OwnedFd> {
+    use std::os::fd::FromRawFd as _;
+    // SAFETY: an all-zero set is a valid one and lives for the calls; the descriptor that signalfd returns is new and
+    // nobody else's.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        match libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
+            -1 => Err(io::Error::last_os_error()),
+            fd => Ok(std::os::fd::OwnedFd::from_raw_fd(fd)),
+        }
+    }
+}
+
+/// Lets the kernel reap children by itself.
+pub(super) fn never_reap() {
+    // SAFETY: no handler is installed.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+}
+
+/// Makes a mount, and all below it where `recursive`, read-only or not; set-user-id bits and devices never count.
+pub(super) fn restrict_mount(mount: BorrowedFd<'_>, read_only: bool, recursive: bool) -> io::Result<()> {
+    let mut attributes = libc::MOUNT_ATTR_NOSUID;
+    if read_only {
+        attributes |= libc::MOUNT_ATTR_RDONLY;
+    }
+    set_attributes(mount, attributes, recursive)
+}
+
+/// Makes the mount read-only, and lets neither devices nor set-user-id bits count.
+fn set_attributes(mount: BorrowedFd<'_>, attributes: u64, recursive: bool) -> io::Result<()> {
+    let change = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is an empty string that ends with a null byte, the attributes are borrowed for the call and their
+    // size is theirs.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const change,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Switches the loopback device on, so that `localhost` works.
+pub(super) fn loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: an all-zero request is a valid one; the name fits and leaves room for its null byte; the kernel reads and
+    // writes the request, which outlives the calls.
+    let done = unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+            *to = libc::c_char::from_ne_bytes([*from]);
+        }
+        request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or_default();
+        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request)
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

@@ -1,0 +1,178 @@
+//! The Linux sandbox with real processes: what an action finds, what it can't do, and what is left of it.
+//!
+//! The tools of these tests are the machine's own, mounted as a toolchain: `busybox`-like sets would hide what a real
+//! shell needs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use run_engine::action::{MountedTree, Network, Word};
+use run_engine::cancel::Cancel;
+use run_engine::digest::DigestFunction;
+use run_engine::event::Status;
+use run_engine::path::RelPath;
+use run_engine::sandbox::linux::{Isolated, Options};
+use run_engine::sandbox::{Clients, Execution, Job, OutputError, Sandbox as _};
+use run_engine::store::memory::MemoryStore;
+use run_engine::store::{Blobs as _, OutputNode};
+use run_engine::tree::{Node, Tree};
+
+use super::support::RUN;
+
+/// A sandbox, and what a script is run with in it.
+struct Room {
+    sandbox: Isolated,
+    blobs: MemoryStore,
+    tools: Arc<MountedTree>,
+    _scratch: tempfile::TempDir,
+}
+
+fn path(text: &str) -> RelPath {
+    RelPath::new(text).expect("a path")
+}
+
+impl Room {
+    fn new() -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let options = Options {
+            program: PathBuf::from(RUN),
+            scratch: scratch.path().to_owned(),
+            clients: Clients::default(),
+            n_cores: 2,
+        };
+        let sandbox = Isolated::new(options).unwrap_or_else(|refused| panic!("{refused:?}"));
+        Self { sandbox, blobs: MemoryStore::new(DigestFunction::Blake3), tools: tools(), _scratch: scratch }
+    }
+
+    /// Runs a script with one input, `in/a`, and the outputs it is to leave.
+    fn run(&self, script: &str, outputs: &[&str]) -> Execution {
+        self.run_for(script, outputs, None, &Cancel::new())
+    }
+
+    fn run_for(&self, script: &str, outputs: &[&str], timeout: Option<Duration>, cancel: &Cancel) -> Execution {
+        let mut staged = Tree::new();
+        let digest = self.blobs.put(b"input").unwrap();
+        staged.insert(&path("in/a"), Node::File { digest, executable: false }).unwrap();
+        let argv: Vec<Word> = ["toolchain/tools/bin/bash", "-c", script].map(Word::from).into();
+        let outputs: Vec<RelPath> = outputs.iter().map(|o| path(o)).collect();
+        let bin = Word::path(path("toolchain/tools/bin"));
+        let lib = Word::path(path("toolchain/tools/lib"));
+        let job = Job {
+            argv: &argv,
+            env: &BTreeMap::from([("PATH".to_owned(), bin), ("LD_LIBRARY_PATH".to_owned(), lib)]),
+            directory: None,
+            staged: &staged,
+            mounts: &[(path("toolchain/tools"), Arc::clone(&self.tools))],
+            outputs: &outputs,
+            network: Network::Denied,
+            timeout,
+            blobs: &self.blobs,
+        };
+        self.sandbox.run(&job, cancel).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// What a script prints, which must succeed.
+    #[track_caller]
+    fn says(&self, script: &str) -> String {
+        let done = self.run(script, &[]);
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert_eq!(done.status, Status::Exited(0), "{said}{}", String::from_utf8_lossy(&done.stderr));
+        said
+    }
+}
+
+/// The machine's tools with their libraries, in a directory of their own.
+fn tools() -> Arc<MountedTree> {
+    use std::sync::OnceLock;
+    static TOOLS: OnceLock<(Arc<MountedTree>, tempfile::TempDir)> = OnceLock::new();
+    let (tools, _) = TOOLS.get_or_init(|| {
+        let search = [PathBuf::from("/usr/bin"), PathBuf::from("/bin")];
+        let found = run_rules::toolchain::base::find(&search, &["python3"]).expect("Debian's tools");
+        let store = tempfile::tempdir().unwrap();
+        let mut toolchains =
+            run_rules::toolchain::Toolchains::open(store.path(), DigestFunction::Blake3, std::time::SystemTime::now());
+        let files = run_rules::toolchain::base::files(&found).expect("they can be read");
+        (toolchains.copied("tools", &files).expect("they can be copied"), store)
+    });
+    Arc::clone(tools)
+}
+
+#[test]
+fn an_action_finds_its_inputs_and_a_small_fixed_world() {
+    let room = Room::new();
+    assert_eq!(
+        room.says("cat in/a; echo; pwd; ls; ls -A /"),
+        "input\n/build\nin\ntoolchain\nbuild\ndev\netc\nhome\nlib\nlib64\nproc\ntmp\nusr\n"
+    );
+    assert_eq!(
+        room.says("env | sort"),
+        "HOME=/home/run\nLD_LIBRARY_PATH=/build/toolchain/tools/lib\nPATH=/build/toolchain/tools/bin\nPWD=/build\nSHLVL=1\nTMPDIR=/tmp\n_=/build/toolchain/tools/bin/env\n"
+    );
+    assert_eq!(
+        room.says("echo $UID $EUID; uname -n; umask; ls /dev /etc; echo /proc/[a-z]*"),
+        "1000 1000\nrun\n0022\n/dev:\nfd\nfull\nnull\nrandom\nshm\nstderr\nstdin\nstdout\nurandom\nzero\n\n/etc:\ngroup\nhosts\npasswd\n/proc/self /proc/thread-self\n"
+    );
+    assert_eq!(
+        room.says("stat -c '%n %U %a %Y' . in in/a toolchain"),
+        ". run 755 946684800\nin run 755 946684800\nin/a run 444 946684800\ntoolchain root 755 946684800\n"
+    );
+}
+
+#[test]
+fn outputs_are_taken_and_nothing_else() {
+    let room = Room::new();
+    let done = room.run("mkdir -p out/d; echo b > out/b; echo c > out/d/c; ln -s c out/d/l; echo x > elsewhere; cat out/b; echo why >&2", &["out/b", "out/d"]);
+    assert_eq!(
+        (done.status, done.stdout.as_slice(), done.stderr.as_slice()),
+        (Status::Exited(0), &b"b\n"[..], &b"why\n"[..])
+    );
+    let outputs = done.outputs.unwrap();
+    let OutputNode::File { digest, executable: false } = outputs[0].node else { panic!("{outputs:?}") };
+    assert_eq!(room.blobs.get(digest).unwrap().as_deref(), Some(&b"b\n"[..]));
+    assert!(matches!(outputs[1].node, OutputNode::Directory { .. }));
+    let done = room.run("true", &["out"]);
+    assert_eq!(done.outputs, Err(OutputError::Missing(path("out"))));
+    assert_eq!(room.run("exit 3", &["out"]).status, Status::Exited(3));
+    assert_eq!(room.run("kill -9 $$", &[]).status, Status::Signalled(9));
+}
+
+#[test]
+fn inputs_can_not_be_changed_unseen() {
+    let room = Room::new();
+    let refused = room.run("echo changed > in/a", &[]);
+    assert_eq!(refused.status, Status::Exited(1));
+    for script in ["chmod +w in/a; echo changed > in/a", "rm in/a", "mv in/a in/b; echo input > in/a", "rm -r in"] {
+        let done = room.run(script, &[]);
+        assert_eq!(
+            (done.status, done.outputs),
+            (Status::Exited(0), Err(OutputError::ChangedInput(path(if script == "rm -r in" { "in" } else { "in/a" })))),
+            "{script}"
+        );
+    }
+    assert_eq!(room.run("echo x >> toolchain/tools/bin/sh", &[]).status, Status::Exited(1));
+}
+
+#[test]
+fn time_limits_and_cancellation_leave_nothing_running() {
+    let room = Room::new();
+    let begun = Instant::now();
+    let done = room.run_for("trap '' TERM; sleep 60 & sleep 61", &[], Some(Duration::from_millis(300)), &Cancel::new());
+    assert_eq!(done.status, Status::TimedOut);
+    let cancel = Cancel::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(200));
+            cancel.cancel();
+        });
+        let done = room.run_for("setsid sleep 62 & sleep 63", &[], None, &cancel);
+        assert_eq!(done.status, Status::Cancelled);
+    });
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    let done = room.run("setsid sleep 64 > /dev/null 2>&1 & echo started", &[]);
+    assert_eq!(done.stdout, b"started\n");
+    let sleeping = std::process::Command::new("pgrep").args(["-f", "^sleep 6[0-4]$"]).output();
+    let still = sleeping.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+    assert_eq!(still, "", "processes outlived their action");
+}
