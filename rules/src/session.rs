@@ -33,6 +33,7 @@ use run_engine::witness::{At, Verdict, Witness};
 use crate::builtin::{Table, native};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::facts::files::{Looked, ProjectFiles};
+use crate::facts::tools::Watched;
 use crate::facts::{Surroundings, gather, gatherer};
 use crate::host::OptLevel;
 use crate::lower::{Lowered, Settings, lower};
@@ -190,7 +191,7 @@ pub struct Session {
     history: History,
     looked: Looked,
     directories: Vec<(Option<RelPath>, Stamp)>,
-    watched: Vec<gatherer::Watched>,
+    watched: Vec<Watched>,
     warnings: Vec<Diagnostic>,
     table: Table,
     /// Parts of tests' names; a test is chosen that holds one, or whose target is named.

@@ -5,6 +5,8 @@
 
 pub mod files;
 pub mod gatherer;
+mod makers;
+pub mod tools;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

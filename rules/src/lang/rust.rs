@@ -9,6 +9,7 @@ use super::{Asked, Recipe, Row, Step, StepWork, Yields};
 use crate::cargo::{self, HostCompiler, Layer, Profile as CargoProfile, WasmTarget};
 use crate::diagnostic::Diagnostic;
 use crate::facts::Gatherer;
+use crate::facts::tools::Tools;
 use crate::manifest::{Language, Profile, RustTarget};
 
 pub(super) const ROW: Row = Row { language: Language::Rust, recipe };
@@ -56,12 +57,12 @@ fn step(
     let in_real = |path: &RelPath| layer.real.iter().any(|dir| dir.as_ref().is_none_or(|dir| path.starts_with(dir)));
     let produced = asked.produced.iter().filter(|path| in_real(path)).cloned().collect();
     // Rust first: of two things that are missing, it is the one that tells more.
-    let rust = gatherer.rust(target, &asked.source.path.span)?;
-    let mut toolchains = BTreeMap::from([("rust", rust), ("base", gatherer.base_tools()?)]);
+    let rust = gatherer.tools.rust(target, &asked.source.path.span)?;
+    let mut toolchains = BTreeMap::from([("rust", rust), ("base", gatherer.tools.base()?)]);
     if let Some(cc) = match layer.host_compiler {
         HostCompiler::Unneeded => None,
-        HostCompiler::Perhaps => gatherer.cc().ok(),
-        HostCompiler::Needed => Some(gatherer.cc()?),
+        HostCompiler::Perhaps => gatherer.tools.cc().ok(),
+        HostCompiler::Needed => Some(gatherer.tools.cc()?),
     } {
         toolchains.insert("cc", cc);
     }
@@ -75,7 +76,7 @@ fn step(
         produced,
         uses,
         work: StepWork::Process {
-            program: ("base", gatherer.base_program(&shell)?),
+            program: ("base", Tools::program(&shell)?),
             args: words.map(Word::from).collect(),
             env,
         },

@@ -1,0 +1,257 @@
+//! [`Tools`]: the toolchains that targets are made with, each looked for on this machine once.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use run_engine::action::MountedTree;
+use run_engine::files::stamp::Stamp;
+use run_engine::path::RelPath;
+
+use super::Surroundings;
+use super::gatherer::Gathers;
+use crate::cargo::{RustToolchain, WasmTarget};
+use crate::diagnostic::Diagnostic;
+use crate::manifest::{self, Command, Manifest};
+use crate::session::Environment;
+use crate::toolchain::{HostFile, ToolchainError, Toolchains, answers, base, cc, find_in, links_on};
+
+/// A path of the machine and its stamp; `None` where nothing was.
+pub type Watched = (PathBuf, Option<Stamp>);
+
+/// The toolchains of this machine.
+pub struct Tools<'a> {
+    manifest: &'a Manifest,
+    /// The project's directory: what stands in it and above it decides which Rust there is.
+    root: &'a Path,
+    environment: &'a Environment,
+    /// What the store remembers.
+    toolchains: Toolchains,
+    /// By what was asked for beyond the tools that every command finds.
+    base: BTreeMap<Vec<String>, Arc<MountedTree>>,
+    /// By the triple it compiles for.
+    rust: BTreeMap<&'static str, Arc<MountedTree>>,
+    cc: Option<Arc<MountedTree>>,
+    /// What decides which tools are found.
+    watched: Vec<Watched>,
+}
+
+impl<'a> Tools<'a> {
+    /// For a project in `root`. Looks at nothing of the machine yet.
+    #[must_use]
+    pub fn open(manifest: &'a Manifest, root: &'a Path, surroundings: &Surroundings<'a>) -> Self {
+        Self {
+            manifest,
+            root,
+            environment: surroundings.environment,
+            toolchains: Toolchains::open(surroundings.store, manifest.digest_function(), surroundings.looked),
+            base: BTreeMap::new(),
+            rust: BTreeMap::new(),
+            cc: None,
+            watched: Vec::new(),
+        }
+    }
+
+    /// Remembers what was learnt, and says which paths of the machine it depends on.
+    #[must_use]
+    pub fn finish(self) -> Vec<Watched> {
+        self.toolchains.save();
+        let mut watched = self.watched;
+        watched.extend(self.toolchains.into_watched().into_iter().map(|(path, stamp)| (path, Some(stamp))));
+        watched
+    }
+
+    /// The tools that every command finds.
+    ///
+    /// # Errors
+    /// This machine lacks one.
+    pub fn base(&mut self) -> Gathers<Arc<MountedTree>> {
+        self.find(&[]).map_err(|e| self.problem(&e, None))
+    }
+
+    /// The path that a program of this name has in a tree of tools.
+    ///
+    /// # Errors
+    /// It can't be part of a path.
+    pub fn program(name: &str) -> Gathers<RelPath> {
+        let program = RelPath::new(&format!("{}/{name}", base::BIN));
+        program.map_err(|e| vec![Diagnostic::error("unknown-tool", e.to_string())])
+    }
+
+    /// The tools that one command finds: those that every command does, and those it asks for.
+    ///
+    /// # Errors
+    /// This machine lacks one.
+    pub fn of_command(&mut self, command: &Command) -> Gathers<Arc<MountedTree>> {
+        let extra: Vec<String> = command.tools.iter().map(|tool| tool.value.as_str().to_owned()).collect();
+        self.find(&extra).map_err(|e| self.problem(&e, Some(&command.name.span)))
+    }
+
+    /// The Rust that this project is compiled with.
+    ///
+    /// # Errors
+    /// There is none, or it can't compile for `target`.
+    pub fn rust(&mut self, target: WasmTarget, span: &Range<usize>) -> Gathers<Arc<MountedTree>> {
+        if let Some(tree) = self.rust.get(target.triple()) {
+            return Ok(Arc::clone(tree));
+        }
+        let told = |d: Diagnostic| vec![d.at(&self.manifest.file, span.clone(), "")];
+        let found = self.locate_rust(target).map_err(told)?;
+        let unreadable = |e: std::io::Error| {
+            let message = format!("the toolchain in `{}` can't be read: {e}", found.sysroot.display());
+            vec![Diagnostic::error("missing-toolchain", message).at(&self.manifest.file, span.clone(), "")]
+        };
+        let mut files = Vec::new();
+        for file in found.files().map_err(unreadable)? {
+            let text = file.to_str().ok_or_else(|| unreadable(std::io::Error::other("a name in it is not UTF-8")))?;
+            files.push(RelPath::new(text).map_err(|e| unreadable(std::io::Error::other(e.to_string())))?);
+        }
+        let tree =
+            self.toolchains.in_place("rust", &found.sysroot, &files).map_err(|e| self.problem(&e, Some(span)))?;
+        self.rust.insert(target.triple(), Arc::clone(&tree));
+        Ok(tree)
+    }
+
+    /// The C compiler that Rust links programs for this machine with.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn cc(&mut self) -> Gathers<Arc<MountedTree>> {
+        if let Some(tree) = &self.cc {
+            return Ok(Arc::clone(tree));
+        }
+        let environment = self.environment;
+        let (path, tools) = (&environment.path, &environment.tools);
+        let depends = self.watch(path.iter().chain(&find_in(path, "cc")));
+        let answer = self.toolchains.answers().get(&format!("cc in {path:?} {tools:?}"), &depends, || {
+            let found = cc::find(path, tools)?;
+            let pair =
+                |kind: &'static str| move |f: &HostFile| (format!("{kind} {}", f.at), f.from.display().to_string());
+            Ok(answers::encode(found.files.iter().map(pair("file")).chain(found.links.iter().map(pair("link")))))
+        });
+        let found = answer
+            .and_then(|answer| {
+                let of = |kind: &'static str| {
+                    let named = answers::decode(&answer)
+                        .filter_map(move |(n, v)| Some((n.strip_prefix(kind)?.trim_start(), v)));
+                    named.filter_map(host_file).collect::<Vec<_>>()
+                };
+                self.toolchains.linked("cc", &of("file"), &of("link"))
+            })
+            .map_err(|e| self.problem(&e, None))?;
+        self.cc = Some(Arc::clone(&found));
+        Ok(found)
+    }
+
+    /// The tools that every command finds and `extra`, as one tree.
+    fn find(&mut self, extra: &[String]) -> Result<Arc<MountedTree>, ToolchainError> {
+        if let Some(tools) = self.base.get(extra) {
+            return Ok(Arc::clone(tools));
+        }
+        let path = &self.environment.path;
+        let names: Vec<&str> = extra.iter().map(String::as_str).collect();
+        let found = base::find(path, &names)?;
+        let depends = self.watch(path.iter().chain(found.values()));
+        let answer = self.toolchains.answers().get(&format!("libraries of {found:?}"), &depends, || {
+            let files = base::files(&found)?;
+            Ok(answers::encode(files.iter().map(|f| (f.at.to_string(), f.from.display().to_string()))))
+        })?;
+        let files: Vec<HostFile> = answers::decode(&answer).filter_map(host_file).collect();
+        let tools = self.toolchains.copied("base", &files)?;
+        self.base.insert(extra.to_vec(), Arc::clone(&tools));
+        Ok(tools)
+    }
+
+    /// Asks rustc where it is, unless it has been asked and nothing that decides the answer has moved.
+    fn locate_rust(&mut self, target: WasmTarget) -> Result<RustToolchain, Diagnostic> {
+        let (root, environment) = (self.root, self.environment);
+        let tools = self.rust_environment();
+        let mut depends: Vec<PathBuf> = root
+            .ancestors()
+            .flat_map(|dir| ["rust-toolchain.toml", "rust-toolchain"].map(|name| dir.join(name)))
+            .chain(environment.watched.iter().cloned())
+            .chain(find_in(&environment.path, "rustc"))
+            .collect();
+        depends.extend(environment.path.iter().cloned());
+        if let Some(manifest::Toolchain::Path(path)) = &self.manifest.rust_toolchain {
+            depends.push(root.join(&path.value).join("bin/rustc"));
+        }
+        let depends = self.watch(&depends);
+        let question = format!("rust {} {root:?} {tools:?}", target.triple());
+        let answer = self.toolchains.answers().get(&question, &depends, || {
+            let found = RustToolchain::locate(root, &tools, target)?;
+            Ok(answers::encode([
+                ("sysroot".to_owned(), found.sysroot.display().to_string()),
+                ("version".to_owned(), found.version),
+                ("host".to_owned(), found.host),
+            ]))
+        })?;
+        let said = |wanted: &str| {
+            let found = answers::decode(&answer).find(|(name, _)| *name == wanted);
+            found.map(|(_, value)| value.to_owned()).unwrap_or_default()
+        };
+        let found =
+            RustToolchain { sysroot: said("sysroot").into(), version: said("version"), host: said("host"), target };
+        self.is_rust_wanted(&found)?;
+        Ok(found)
+    }
+
+    /// What rustc is asked in: `[toolchain.rust]` beats what the machine would choose.
+    fn rust_environment(&self) -> BTreeMap<String, String> {
+        let mut tools = self.environment.tools.clone();
+        match &self.manifest.rust_toolchain {
+            Some(manifest::Toolchain::Version(version)) => {
+                tools.insert("RUSTUP_TOOLCHAIN".to_owned(), version.value.clone());
+            }
+            Some(manifest::Toolchain::Path(path)) => {
+                let bin = self.root.join(&path.value).join("bin");
+                tools.insert("PATH".to_owned(), bin.display().to_string());
+            }
+            None => {}
+        }
+        tools
+    }
+
+    /// A Rust that rustup has no hand in is the one that is there, whatever was asked for.
+    fn is_rust_wanted(&self, found: &RustToolchain) -> Result<(), Diagnostic> {
+        let Some(manifest::Toolchain::Version(wanted)) = &self.manifest.rust_toolchain else { return Ok(()) };
+        let wanted = wanted.value.as_str();
+        let is_number = wanted.starts_with(|c: char| c.is_ascii_digit());
+        let is_it = found.version.split(' ').nth(1).is_some_and(|version| {
+            version.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
+        });
+        if is_it || !is_number {
+            return Ok(());
+        }
+        let message = format!("run.toml asks for Rust {wanted}, and this machine's is another");
+        Err(Diagnostic::error("missing-toolchain", message)
+            .note(format!("`rustc` is `{}`, in `{}`", found.version, found.sysroot.display()))
+            .help(format!("install it with rustup: `rustup toolchain install {wanted}`"))
+            .help("or change `version` in `[toolchain.rust]`"))
+    }
+
+    /// Notes what decides where these paths lead, and says what that is. A tool may be reached by a chain of links, any of
+    /// which may be turned to another one; and where nothing is, something may come to be.
+    fn watch<'p>(&mut self, paths: impl IntoIterator<Item = &'p PathBuf>) -> Vec<PathBuf> {
+        let mut depends: Vec<PathBuf> = paths.into_iter().flat_map(|path| links_on(path)).collect();
+        depends.sort_unstable();
+        depends.dedup();
+        self.watched.extend(depends.iter().map(|path| (path.clone(), Stamp::of(path).ok())));
+        depends
+    }
+
+    fn problem(&self, e: &ToolchainError, span: Option<&Range<usize>>) -> Vec<Diagnostic> {
+        let mut diagnostic = Diagnostic::error("missing-toolchain", &e.what);
+        diagnostic.helps.clone_from(&e.helps);
+        match span {
+            Some(span) => vec![diagnostic.at(&self.manifest.file, span.clone(), "")],
+            None => vec![diagnostic],
+        }
+    }
+}
+
+/// A file of a toolchain, as an answer has it.
+fn host_file((at, from): (&str, &str)) -> Option<HostFile> {
+    Some(HostFile { at: RelPath::new(at).ok()?, from: from.into() })
+}
