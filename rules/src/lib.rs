@@ -1,6 +1,6 @@
 //! Turns `run.toml` into build actions for WebAssembly components. Builds nothing itself and prints nothing.
 //!
-//! One pass down a straight line; start reading at [`session`], which walks it:
+//! One pass down a straight line; start reading at [`session::Session::open`], which walks it:
 //!
 //! 1. [`manifest`]: text → what is meant, or everything that is wrong with it. Pure.
 //! 2. [`plan`]: the requested names → the targets they need, in order. Pure.

@@ -1,0 +1,258 @@
+//! [`Session`]: one project, opened for work. Brings what was asked for up to date, and keeps what a build teaches.
+//!
+//! In the order in which a request meets them: [`Options`] say what is asked, [`up_to_date`] may know the answer already,
+//! [`Session::open`] walks the line from `run.toml` to a graph, [`Selection`] is the part of it that is wanted.
+
+mod answer;
+mod open;
+mod options;
+mod selection;
+mod state;
+mod witness;
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use run_engine::action::ActionId;
+use run_engine::build::{Outcome, Request, Services, build};
+use run_engine::cancel::Cancel;
+use run_engine::clock::MonotonicClock;
+use run_engine::event::{Event, EventSink};
+use run_engine::files::materialize::MaterializeError;
+use run_engine::files::stamp::Stamp;
+use run_engine::files::stat_cache::StatCache;
+use run_engine::graph::ActionGraph;
+use run_engine::history::History;
+use run_engine::path::RelPath;
+use run_engine::sandbox::Sandbox;
+use run_engine::sandbox::bare::Bare;
+use run_engine::schedule::Limits;
+use run_engine::store::disk::DiskStore;
+
+use crate::builtin::Table;
+use crate::diagnostic::Diagnostic;
+use crate::facts::files::Looked;
+use crate::facts::tools::Watched;
+use crate::host::OptLevel;
+use crate::lower::Lowered;
+use crate::manifest::{Manifest, Profile};
+use crate::target::Target;
+
+use state::State;
+
+pub use answer::{Runnable, UpToDate};
+pub use open::{MANIFEST, OpenError, read_manifest, store_dir};
+pub use options::{Ask, Environment, Goal, Options, TimeOfDay};
+pub use selection::{PARTS, Selection};
+pub use state::PRIVATE;
+pub use witness::up_to_date;
+
+/// A project, opened.
+pub struct Session {
+    options: Options,
+    manifest: Manifest,
+    profile: Profile,
+    store: DiskStore,
+    lowered: Lowered,
+    stats: StatCache,
+    history: History,
+    looked: Looked,
+    directories: Vec<(Option<RelPath>, Stamp)>,
+    watched: Vec<Watched>,
+    warnings: Vec<Diagnostic>,
+    table: Table,
+    /// Parts of tests' names; a test is chosen that holds one, or whose target is named.
+    filters: Vec<String>,
+}
+
+/// How a build goes about it.
+#[derive(Debug, Clone, Copy)]
+pub struct BuildOptions {
+    /// How many actions may run at once.
+    pub jobs: usize,
+    /// Whether to go on with what does not depend on a failed action.
+    pub keep_going: bool,
+    /// Whether to run what was asked for even if its result is known.
+    pub force: bool,
+    /// Whether only to say what would run.
+    pub dry_run: bool,
+}
+
+impl Session {
+    /// What is odd and stops nothing.
+    #[must_use]
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
+    /// The project's directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.options.root
+    }
+
+    /// The manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The targets that were asked for and those they need, dependencies first.
+    #[must_use]
+    pub fn targets(&self) -> &[Target] {
+        &self.lowered.targets
+    }
+
+    /// The target of this name.
+    #[must_use]
+    pub fn find_target(&self, name: &str) -> Option<&Target> {
+        self.lowered.targets.iter().find(|target| target.name == name)
+    }
+
+    /// The actions.
+    #[must_use]
+    pub fn graph(&self) -> &ActionGraph {
+        &self.lowered.graph
+    }
+
+    /// What earlier builds taught.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &DiskStore {
+        &self.store
+    }
+
+    /// The engines that run components.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// How native code is optimised.
+    #[must_use]
+    pub fn level(&self) -> OptLevel {
+        level(self.profile)
+    }
+
+    /// Seconds since 1970 at which virtual time starts.
+    #[must_use]
+    pub fn epoch_seconds(&self) -> u64 {
+        self.options.environment.source_date_epoch.unwrap_or(0)
+    }
+
+    /// Brings a selection up to date and remembers what was learnt.
+    ///
+    /// # Errors
+    /// [`OpenError::Machine`] when the store or the sandbox can't be used at all.
+    pub fn build(
+        &mut self,
+        selection: &Selection,
+        options: BuildOptions,
+        cancel: &Cancel,
+        sink: &mut dyn EventSink,
+    ) -> Result<Outcome, OpenError> {
+        let _lease = self.store.lease()?;
+        let sandbox = self.sandbox();
+        let forced = if options.force { self.forced(selection) } else { HashSet::new() };
+        let request = Request {
+            wanted: &selection.wanted,
+            exports: &selection.exports,
+            workspace: &self.options.root,
+            forced: &forced,
+            salt: "",
+            limits: Limits { cpu: options.jobs, network: 4, keep_going: options.keep_going },
+            dry_run: options.dry_run,
+        };
+        let services = Services {
+            blobs: &self.store,
+            results: &self.store,
+            sources: &self.lowered.sources,
+            sandbox: &sandbox,
+            builtins: &self.table,
+            clock: &MonotonicClock::start(),
+            cancel,
+        };
+        let mut ended = None;
+        let mut all_but_end = |event: Event<'_>| match event {
+            Event::Finished { summary } => ended = Some(summary),
+            event => sink.event(event),
+        };
+        let mut outcome = build(&self.lowered.graph, &request, &services, &mut self.history, &mut all_but_end);
+        if let Some(MaterializeError::Lost { .. }) = outcome.export_error {
+            // The store noticed only when it gave the output away that it is damaged. By now it is gone, and is made anew.
+            let mut all_but_plan = |event: Event<'_>| match event {
+                Event::Planned { .. } => {}
+                event => sink.event(event),
+            };
+            outcome = build(&self.lowered.graph, &request, &services, &mut self.history, &mut all_but_plan);
+        } else if let Some(summary) = ended {
+            sink.event(Event::Finished { summary });
+        }
+        if !options.dry_run {
+            self.remember(selection, &outcome);
+        }
+        Ok(outcome)
+    }
+
+    fn sandbox(&self) -> impl Sandbox + use<> {
+        let environment = &self.options.environment;
+        Bare::new(&environment.scratch, environment.clients.clone())
+    }
+
+    /// The actions that were made for the targets that were asked for: what `--force` runs again.
+    fn forced(&self, selection: &Selection) -> HashSet<ActionId> {
+        let needed: HashSet<ActionId> = self.graph().closure(&selection.wanted).into_iter().collect();
+        let chosen = selection.targets.iter().map(|index| &self.lowered.targets[*index]);
+        match self.options.ask.goal {
+            Goal::Tests => selection.tests.iter().map(|test| test.action).collect(),
+            _ => chosen.flat_map(|t| &t.actions).copied().filter(|id| needed.contains(id)).collect(),
+        }
+    }
+
+    /// Writes what the next build wants to know. None of it is needed, so what can't be written is left out.
+    fn remember(&mut self, selection: &Selection, outcome: &Outcome) {
+        let state = State::of(&self.options.root);
+        if state.prepare().is_err() {
+            return;
+        }
+        state.save(&self.history, &self.stats);
+        let file = state.witness_file(&self.options);
+        if outcome.summary.is_success() && outcome.export_error.is_none() {
+            if let Some(witness) = self.witness(selection, outcome) {
+                let _ = witness.save(&file);
+            }
+        } else {
+            let _ = fs::remove_file(&file);
+        }
+        self.collect_sometimes(outcome);
+    }
+
+    /// Keeps the store under its size, once a day, after a build that added to it.
+    fn collect_sometimes(&self, outcome: &Outcome) {
+        const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+        let mark = self.store.root().join("collected");
+        let is_due = match fs::metadata(&mark).and_then(|meta| meta.modified()) {
+            Ok(last) => last.elapsed().is_ok_and(|age| age > EVERY),
+            Err(_) => true,
+        };
+        if outcome.summary.built > 0 && is_due {
+            let _ = fs::write(&mark, b"");
+            let _ = self.store.collect(self.manifest.cache.max_size.bytes);
+        }
+    }
+}
+
+/// How native code is optimised in a profile.
+const fn level(profile: Profile) -> OptLevel {
+    match profile {
+        Profile::Release => OptLevel::Speed,
+        Profile::Debug => OptLevel::None,
+    }
+}
