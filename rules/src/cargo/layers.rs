@@ -27,8 +27,8 @@ use std::collections::BTreeMap;
 
 use run_engine::path::{RelPath, under};
 
+use super::package::{CargoPackage, PathCrate, StandIn, Target};
 use super::skeleton::{Keep, skeleton};
-use super::workspace::{CargoPackage, PathCrate, StandIn, Target};
 
 /// One action of a cargo build, as plain data.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 
 use toml::{Table, Value};
 
-use super::workspace::{Lib, Shape, StandIn};
+use super::package::{Lib, Shape, StandIn};
 
 /// How much of a `[workspace]` is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
