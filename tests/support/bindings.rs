@@ -1,5 +1,5 @@
-//! Bindings as a developer generates them before building: those checked in with `fixtures/calculator`, and those of
-//! a story that changes an interface.
+//! Bindings as a developer generates them before building: those checked in with `fixtures/calculator` and with a
+//! starter, and those of a story that changes an interface.
 
 use std::fs;
 use std::path::Path;
@@ -7,20 +7,25 @@ use std::path::Path;
 use wit_bindgen_core::{Files, WorldGenerator as _};
 use wit_parser::Resolve;
 
-/// Each crate of the fixture that has bindings of its own, and the world its code is written against.
-const CRATES: [(&str, &str); 2] = [("calc", "calc"), ("app", "app-imports")];
+/// Each crate of this repository that has bindings of its own: its project, its directory there, and the world its code
+/// is written against. The project's `wit/` has that world.
+const CRATES: &[(&str, &str, &str)] = &[
+    ("fixtures/calculator", "calc", "calc"),
+    ("fixtures/calculator", "app", "app-imports"),
+    ("cli/templates/rust-component", ".", "hello"),
+];
 
 /// The bindings in the repository are what its WIT says. `UPDATE_EXPECT=1` writes them anew.
 #[test]
-fn the_calculators_bindings_are_current() {
-    let fixture = super::repository().join("fixtures/calculator");
-    for (name, world) in CRATES {
+fn bindings_are_current() {
+    for (project, name, world) in CRATES {
+        let directory = super::repository().join(project);
         if super::is_updating() {
-            write(&fixture, name, world);
+            write(&directory, name, world);
         }
-        let written = fs::read_to_string(fixture.join(name).join("src/bindings.rs")).unwrap_or_default();
-        let is_current = written == bindings(&fixture.join("wit"), world);
-        assert!(is_current, "{name}: bindings.rs is out of date; run this test with UPDATE_EXPECT=1");
+        let written = fs::read_to_string(directory.join(name).join("src/bindings.rs")).unwrap_or_default();
+        let is_current = written == bindings(&directory.join("wit"), world);
+        assert!(is_current, "{project}/{name}: bindings.rs is out of date; run this test with UPDATE_EXPECT=1");
     }
 }
 

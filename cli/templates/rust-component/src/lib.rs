@@ -1,5 +1,6 @@
 //! The component `hello`: implements the world of `wit/hello.wit`.
 
+// Made from `wit/` by `wit-bindgen`; to be made anew when that changes.
 mod bindings;
 
 struct Hello;
