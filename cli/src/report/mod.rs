@@ -3,6 +3,7 @@
 mod amount;
 mod bytes;
 pub(crate) mod console;
+pub(crate) mod ending;
 pub(crate) mod json;
 mod line;
 mod live;
