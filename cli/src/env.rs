@@ -133,6 +133,7 @@ impl Env {
             path: self.find("PATH").map(|path| std::env::split_paths(path).collect()).unwrap_or_default(),
             tools: self.of(FOR_TOOLS),
             scratch: self.scratch(),
+            program: cfg!(target_os = "linux").then(|| PathBuf::from("/proc/self/exe")),
             clients: self.clients(),
             watched: rustup.map(|rustup| rustup.join("settings.toml")).into_iter().collect(),
             source_date_epoch: self.source_date_epoch()?,

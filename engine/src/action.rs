@@ -191,7 +191,16 @@ pub struct MountedTree {
     pub directory: PathBuf,
     /// Files elsewhere on this machine that its programs look for by absolute path: they are seen there too. Their
     /// content is in `tree`, where they stand is not keyed.
-    pub beside: Vec<PathBuf>,
+    pub beside: Vec<Beside>,
+}
+
+/// A file that programs look for by an absolute path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside {
+    /// Where they look.
+    pub at: PathBuf,
+    /// Where it is: the same place, or a copy.
+    pub from: PathBuf,
 }
 
 /// Whether an action may use the network.

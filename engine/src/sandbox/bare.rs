@@ -188,6 +188,7 @@ mod tests {
     use crate::action::Word;
     use crate::digest::DigestFunction;
     use crate::path::RelPath;
+    use crate::sandbox::OutputError;
     use crate::sandbox::STREAM_BYTES_MAX;
     use crate::store::memory::MemoryStore;
     use crate::store::{Blobs as _, OutputNode};

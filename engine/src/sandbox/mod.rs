@@ -12,10 +12,14 @@
 
 pub mod bare;
 pub mod builtin;
+pub mod ladder;
 #[cfg(target_os = "linux")]
 pub mod linux;
+#[cfg(target_os = "linux")]
+mod refusal;
 mod running;
 mod scratch;
+pub mod system;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -5,9 +5,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use run_engine::action::MountedTree;
+use run_engine::action::{Beside, MountedTree};
 use run_engine::files::stamp::Stamp;
 use run_engine::path::RelPath;
+use run_engine::sandbox::system;
 
 use super::Surroundings;
 use super::gatherer::Gathers;
@@ -107,10 +108,27 @@ impl<'a> Tools<'a> {
             let text = file.to_str().ok_or_else(|| unreadable(std::io::Error::other("a name in it is not UTF-8")))?;
             files.push(RelPath::new(text).map_err(|e| unreadable(std::io::Error::other(e.to_string())))?);
         }
-        let tree =
-            self.toolchains.in_place("rust", &found.sysroot, &files).map_err(|e| self.problem(&e, Some(span)))?;
+        let tree = self
+            .rust_libraries(&found.sysroot, &files)
+            .and_then(|libraries| self.toolchains.in_place("rust", &found.sysroot, &files, &libraries))
+            .map_err(|e| self.problem(&e, Some(span)))?;
         self.rust.insert(target.triple(), Arc::clone(&tree));
         Ok(tree)
+    }
+
+    /// What a Rust's programs load from elsewhere on this machine, the C library left out.
+    fn rust_libraries(&mut self, sysroot: &Path, files: &[RelPath]) -> Result<Vec<HostFile>, ToolchainError> {
+        let is_program = |file: &&RelPath| file.parts().any(|part| part == "bin");
+        let programs: Vec<PathBuf> = files.iter().filter(is_program).map(|file| sysroot.join(file)).collect();
+        let depends = self.watch(&programs);
+        let answer = self.toolchains.answers().get(&format!("libraries of {programs:?}"), &depends, || {
+            let shown: Vec<PathBuf> = system::files().iter().filter_map(|file| file.canonicalize().ok()).collect();
+            let own = sysroot.canonicalize().unwrap_or_else(|_| sysroot.to_owned());
+            let found: BTreeMap<String, PathBuf> = programs.iter().flat_map(|p| base::libraries(p)).collect();
+            let foreign = found.into_iter().filter(|(_, from)| !from.starts_with(&own) && !shown.contains(from));
+            Ok(answers::encode(foreign.map(|(name, from)| (format!("host/{name}"), from.display().to_string()))))
+        })?;
+        Ok(answers::decode(&answer).filter_map(host_file).collect())
     }
 
     /// The C compiler that Rust links programs for this machine with.
@@ -124,20 +142,22 @@ impl<'a> Tools<'a> {
         let environment = self.environment;
         let (path, tools) = (&environment.path, &environment.tools);
         let depends = self.watch(path.iter().chain(&find_in(path, "cc")));
-        let answer = self.toolchains.answers().get(&format!("cc in {path:?} {tools:?}"), &depends, || {
+        let answer = self.toolchains.answers().get(&cc::question(path, tools), &depends, || {
             let found = cc::find(path, tools)?;
             let pair =
                 |kind: &'static str| move |f: &HostFile| (format!("{kind} {}", f.at), f.from.display().to_string());
-            Ok(answers::encode(found.files.iter().map(pair("file")).chain(found.links.iter().map(pair("link")))))
+            let beside = |b: &Beside| (format!("beside {}", b.at.display()), b.from.display().to_string());
+            let files = found.files.iter().map(pair("file")).chain(found.links.iter().map(pair("link")));
+            Ok(answers::encode(files.chain(found.beside.iter().map(beside))))
         });
         let found = answer
             .and_then(|answer| {
-                let of = |kind: &'static str| {
-                    let named = answers::decode(&answer)
-                        .filter_map(move |(n, v)| Some((n.strip_prefix(kind)?.trim_start(), v)));
-                    named.filter_map(host_file).collect::<Vec<_>>()
+                let named = |kind: &'static str| {
+                    answers::decode(&answer).filter_map(move |(n, v)| Some((n.strip_prefix(kind)?.trim_start(), v)))
                 };
-                self.toolchains.linked("cc", &of("file"), &of("link"))
+                let files = |kind| named(kind).filter_map(host_file).collect::<Vec<_>>();
+                let beside = named("beside").map(|(at, from)| Beside { at: at.into(), from: from.into() });
+                self.toolchains.linked("cc", &files("file"), &files("link"), beside.collect())
             })
             .map_err(|e| self.problem(&e, None))?;
         self.cc = Some(Arc::clone(&found));

@@ -26,8 +26,7 @@ use run_engine::files::stat_cache::StatCache;
 use run_engine::graph::ActionGraph;
 use run_engine::history::History;
 use run_engine::path::RelPath;
-use run_engine::sandbox::Sandbox;
-use run_engine::sandbox::bare::Bare;
+use run_engine::sandbox::ladder::{self, Refusal, Strongest};
 use run_engine::schedule::Limits;
 use run_engine::store::disk::DiskStore;
 
@@ -159,7 +158,7 @@ impl Session {
         sink: &mut dyn EventSink,
     ) -> Result<Outcome, OpenError> {
         let _lease = self.store.lease()?;
-        let sandbox = self.sandbox();
+        let sandbox = self.sandbox(options.jobs);
         let forced = if options.force { self.forced(selection) } else { HashSet::new() };
         let request = Request {
             wanted: &selection.wanted,
@@ -180,6 +179,11 @@ impl Session {
             cancel,
         };
         let mut ended = None;
+        let weaker = &mut |sink: &mut dyn EventSink| {
+            for refusal in sandbox.refusals_met() {
+                sink.event(Event::Degraded { what: "the sandbox", instead: &weaker_instead(refusal) });
+            }
+        };
         let mut all_but_end = |event: Event<'_>| match event {
             Event::Finished { summary } => ended = Some(summary),
             event => sink.event(event),
@@ -193,6 +197,7 @@ impl Session {
             };
             outcome = build(&self.lowered.graph, &request, &services, &mut self.history, &mut all_but_plan);
         } else if let Some(summary) = ended {
+            weaker(sink);
             sink.event(Event::Finished { summary });
         }
         if !options.dry_run {
@@ -201,9 +206,14 @@ impl Session {
         Ok(outcome)
     }
 
-    fn sandbox(&self) -> impl Sandbox + use<> {
-        let environment = &self.options.environment;
-        Bare::new(&environment.scratch, environment.clients.clone())
+    fn sandbox(&self, n_cores: usize) -> Strongest {
+        let Environment { program, scratch, clients, .. } = &self.options.environment;
+        Strongest::new(ladder::Options {
+            program: program.clone(),
+            scratch: scratch.clone(),
+            clients: clients.clone(),
+            n_cores,
+        })
     }
 
     /// The actions that were made for the targets that were asked for: what `--force` runs again.
@@ -255,4 +265,17 @@ const fn level(profile: Profile) -> OptLevel {
         Profile::Release => OptLevel::Speed,
         Profile::Debug => OptLevel::None,
     }
+}
+
+/// What is told of a sandbox that this machine refuses.
+fn weaker_instead(refusal: &Refusal) -> String {
+    let mut text = format!(
+        "{}; actions can see more of this machine than they declare, and their results stay on it",
+        refusal.why
+    );
+    for help in &refusal.helps {
+        text.push_str("\nhelp: ");
+        text.push_str(help);
+    }
+    text
 }

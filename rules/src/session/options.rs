@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use run_engine::sandbox::Clients;
+
 use crate::manifest::Profile;
 
 /// What rules may know of the process's environment. The command line reads it; nobody else does.
@@ -16,6 +18,8 @@ pub struct Environment {
     pub tools: BTreeMap<String, String>,
     /// What network clients find their configuration and credentials by. Never keyed.
     pub clients: Clients,
+    /// This very program, to be started once more as the process that forks sandboxes; `None` where it does not know how.
+    pub program: Option<PathBuf>,
     /// Where actions run: not below the user's home, where programs look for the user's configuration in every directory
     /// above the one they run in.
     pub scratch: PathBuf,

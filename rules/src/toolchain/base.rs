@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use run_engine::action::Beside;
 use run_engine::path::RelPath;
+use run_engine::sandbox::system;
 
 use super::{HostFile, ToolchainError, find_in};
 
@@ -125,12 +127,27 @@ pub fn files(executables: &BTreeMap<String, PathBuf>) -> Result<Vec<HostFile>, T
     Ok(files.into_iter().map(|(at, from)| HostFile { at, from }).collect())
 }
 
+/// Where programs look for parts of a copied toolchain by absolute path: libraries, where the loader looks by itself; a
+/// shell and `env`, where scripts and C programs expect them. `directory` holds the copies.
+#[must_use]
+pub fn beside(files: &[HostFile], directory: &Path) -> Vec<Beside> {
+    let found_in = system::library_directory();
+    let libraries = files.iter().filter(|file| file.at.parent().is_some_and(|parent| parent.as_str() == LIB));
+    let beside = |file: &HostFile| Beside { at: found_in.join(file.at.file_name()), from: directory.join(&file.at) };
+    let by_custom = [("/bin/sh", "sh"), ("/usr/bin/env", "env")].into_iter().filter_map(|(at, name)| {
+        let is_it = |file: &&HostFile| file.at.as_str().strip_prefix(BIN) == Some(&format!("/{name}"));
+        let file = files.iter().find(is_it)?;
+        Some(Beside { at: PathBuf::from(at), from: directory.join(&file.at) })
+    });
+    libraries.map(beside).chain(by_custom).collect()
+}
+
 fn one_or_many<'a>(list: &[&str], one: &'a str, many: &'a str) -> &'a str {
     if list.len() == 1 { one } else { many }
 }
 
-/// The libraries an executable loads, by the name it loads them under. A script, or a static program, loads none.
-fn libraries(executable: &Path) -> Vec<(String, PathBuf)> {
+/// The libraries an executable loads, those of these libraries included, by the name it loads them under. A script, or a static program, loads none.
+pub(crate) fn libraries(executable: &Path) -> Vec<(String, PathBuf)> {
     match lddtree::DependencyAnalyzer::default().analyze(executable) {
         Ok(tree) => tree
             .libraries

@@ -15,12 +15,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use answers::Answers;
-use run_engine::action::MountedTree;
+use run_engine::action::{Beside, MountedTree};
 use run_engine::digest::DigestFunction;
 pub use run_engine::files::links::links_on;
 use run_engine::files::stamp::Stamp;
 use run_engine::files::stat_cache::{FileState, StatCache, digest_files};
 use run_engine::path::RelPath;
+use run_engine::sandbox::system;
 use run_engine::tree::{Node, Tree};
 
 /// One file of a toolchain.
@@ -107,7 +108,8 @@ impl Toolchains {
         self.watched
     }
 
-    /// A toolchain that is used where it is: `files` are the part of `directory` that an action could see.
+    /// A toolchain that is used where it is: `files` are the part of `directory` that an action can see, and `libraries`
+    /// what its programs load from elsewhere.
     ///
     /// # Errors
     /// [`ToolchainError`] for a file that can't be read.
@@ -116,11 +118,18 @@ impl Toolchains {
         name: &str,
         directory: &Path,
         files: &[RelPath],
+        libraries: &[HostFile],
     ) -> Result<Arc<MountedTree>, ToolchainError> {
-        let files: Vec<HostFile> =
+        let mut files: Vec<HostFile> =
             files.iter().map(|at| HostFile { at: at.clone(), from: directory.join(at) }).collect();
+        files.extend(libraries.iter().cloned());
         let tree = self.digest(&files)?;
-        Ok(Arc::new(MountedTree { name: name.to_owned(), tree, directory: directory.to_owned(), beside: Vec::new() }))
+        let found_in = system::library_directory();
+        let beside = libraries
+            .iter()
+            .map(|library| Beside { at: found_in.join(library.at.file_name()), from: library.from.clone() });
+        let beside = beside.collect();
+        Ok(Arc::new(MountedTree { name: name.to_owned(), tree, directory: directory.to_owned(), beside }))
     }
 
     /// A toolchain gathered from all over the machine and copied to a place of its own, so that what runs is what was
@@ -152,11 +161,12 @@ impl Toolchains {
                 ));
             }
         }
-        Ok(Arc::new(MountedTree { name: name.to_owned(), tree, directory, beside: Vec::new() }))
+        let beside = base::beside(files, &directory);
+        Ok(Arc::new(MountedTree { name: name.to_owned(), tree, directory, beside }))
     }
 
     /// A toolchain that finds its own parts by where it is installed: a directory of links to its executables, with the
-    /// digest of every file that `files` names.
+    /// digest of every file that `files` names. `beside` is where those files are looked for.
     ///
     /// # Errors
     /// [`ToolchainError`] for a file that can't be read, or a link that can't be made.
@@ -165,6 +175,7 @@ impl Toolchains {
         name: &str,
         files: &[HostFile],
         links: &[HostFile],
+        beside: Vec<Beside>,
     ) -> Result<Arc<MountedTree>, ToolchainError> {
         let tree = self.digest(files)?;
         let directory = self.directory.join(format!("{name}-{}", tree.digest(self.function).hex()));
@@ -184,7 +195,7 @@ impl Toolchains {
                 )
             })?;
         }
-        Ok(Arc::new(MountedTree { name: name.to_owned(), tree, directory, beside: Vec::new() }))
+        Ok(Arc::new(MountedTree { name: name.to_owned(), tree, directory, beside }))
     }
 
     fn digest(&mut self, files: &[HostFile]) -> Result<Tree, ToolchainError> {

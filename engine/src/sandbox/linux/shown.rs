@@ -6,8 +6,9 @@ use std::io;
 use std::path::Path;
 
 use super::message::{Bind, Link};
-use crate::action::MountedTree;
+use crate::action::{Beside, MountedTree};
 use crate::files::links::links_on;
+use crate::sandbox::system;
 use crate::tree::{Node, Tree};
 
 /// Parts of the machine, and where they stand inside.
@@ -34,8 +35,8 @@ impl Shown {
     pub(super) fn toolchain(mounted: &MountedTree, at: &str) -> io::Result<Self> {
         let mut shown = Self::default();
         shown.cover(&mounted.tree, &mounted.directory, at)?;
-        for path in &mounted.beside {
-            shown.in_place(path);
+        for Beside { at, from } in &mounted.beside {
+            shown.in_place(at, from);
         }
         Ok(shown)
     }
@@ -63,11 +64,11 @@ impl Shown {
         Ok(())
     }
 
-    /// A file or directory where it is, with every link that leads to it. One that is not there is not shown.
-    pub(super) fn in_place(&mut self, path: &Path) {
-        let mut way = links_on(path);
+    /// `from` at a path of the machine, with every link that leads there. What does not exist is not shown.
+    fn in_place(&mut self, at: &Path, from: &Path) {
+        let mut way = links_on(at);
         let Some(end) = way.pop() else { return };
-        let Ok(meta) = fs::metadata(&end) else { return };
+        let Ok(meta) = fs::metadata(from) else { return };
         for link in way {
             if let (Ok(target), Ok(at)) = (fs::read_link(&link), text(&link))
                 && let Ok(target) = text(&target)
@@ -79,7 +80,7 @@ impl Shown {
             }
         }
         if let Ok(at) = text(&end)
-            && let Ok(bind) = bind(&end, at, meta.is_dir())
+            && let Ok(bind) = bind(from, at, meta.is_dir())
             && !self.binds.contains(&bind)
         {
             self.binds.push(bind);
@@ -98,15 +99,12 @@ impl Shown {
     /// What the machine's C library consists of: the least that a program needs to be loaded.
     pub(super) fn system() -> Self {
         let mut shown = Self::default();
-        for file in LOADERS.iter().map(Path::new) {
-            shown.in_place(file);
-        }
-        let find = |name: &&str| LIBRARY_DIRS.iter().map(|dir| Path::new(dir).join(name)).find(|file| file.is_file());
-        for file in LIBRARIES.iter().filter_map(find) {
-            shown.in_place(&file);
+        for file in system::files() {
+            shown.in_place(&file, &file);
         }
         for device in DEVICES {
-            shown.in_place(&Path::new("/dev").join(device));
+            let device = Path::new("/dev").join(device);
+            shown.in_place(&device, &device);
         }
         for bind in shown.binds.iter_mut().filter(|bind| bind.at.starts_with("/dev/")) {
             bind.writable = true;
@@ -144,39 +142,6 @@ fn bind(from: &Path, at: &str, directory: bool) -> io::Result<Bind> {
 pub(super) fn text(path: &Path) -> io::Result<&str> {
     path.to_str().ok_or_else(|| io::Error::other(format!("`{}` is not UTF-8", path.display())))
 }
-
-/// Programs name their loader by its absolute path.
-const LOADERS: &[&str] = &[
-    "/lib64/ld-linux-x86-64.so.2",
-    "/lib/ld-linux-aarch64.so.1",
-    "/lib/ld-linux-riscv64-lp64d.so.1",
-    "/lib/ld-musl-x86_64.so.1",
-    "/lib/ld-musl-aarch64.so.1",
-];
-
-/// Where a loader looks without being told.
-const LIBRARY_DIRS: &[&str] = &[
-    "/lib/x86_64-linux-gnu",
-    "/lib/aarch64-linux-gnu",
-    "/lib/riscv64-linux-gnu",
-    "/lib64",
-    "/usr/lib64",
-    "/lib",
-    "/usr/lib",
-];
-
-/// The C library, which glibc splits.
-const LIBRARIES: &[&str] = &[
-    "libc.so.6",
-    "libm.so.6",
-    "libdl.so.2",
-    "libpthread.so.0",
-    "librt.so.1",
-    "libutil.so.1",
-    "libresolv.so.2",
-    "libnss_files.so.2",
-    "libnss_dns.so.2",
-];
 
 /// The devices that every program may expect.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];

@@ -1,0 +1,129 @@
+//! `Strongest`: the strongest sandbox that this machine allows, found out when one is first needed.
+//!
+//! Nothing falls back silently: what was refused, why, and the exact remedy are kept for whoever asks.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use super::bare::Bare;
+use super::{Clients, Execution, Job, Sandbox, SandboxError};
+use crate::cancel::Cancel;
+use crate::store::Strength;
+
+/// How sandboxes are made.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// This very program, which is started once more to fork sandboxes, if it knows how to
+    /// ([`spawner`](super::linux::spawner)).
+    pub program: Option<PathBuf>,
+    /// A directory for private directories.
+    pub scratch: PathBuf,
+    /// What network clients may see.
+    pub clients: Clients,
+    /// How many processors there are.
+    pub n_cores: usize,
+}
+
+/// A sandbox that this machine does not allow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which.
+    pub strength: Strength,
+    /// What failed, as a sentence without its end.
+    pub why: String,
+    /// Ways to get it, one each.
+    pub helps: Vec<String>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+/// The strongest sandbox that there is.
+pub struct Strongest {
+    options: Options,
+    chosen: OnceLock<Chosen>,
+}
+
+struct Chosen {
+    sandbox: Box<dyn Sandbox>,
+    refusals: Vec<Refusal>,
+}
+
+impl Strongest {
+    /// Makes nothing yet: most builds run nothing.
+    #[must_use]
+    pub const fn new(options: Options) -> Self {
+        Self { options, chosen: OnceLock::new() }
+    }
+
+    fn chosen(&self) -> &Chosen {
+        self.chosen.get_or_init(|| choose(&self.options))
+    }
+
+    /// Tries what this machine allows, if that has not been done: the sandboxes it refuses, strongest first.
+    #[must_use]
+    pub fn refusals(&self) -> &[Refusal] {
+        &self.chosen().refusals
+    }
+
+    /// The same, if a sandbox was needed at all.
+    #[must_use]
+    pub fn refusals_met(&self) -> &[Refusal] {
+        self.chosen.get().map_or(&[], |chosen| &chosen.refusals)
+    }
+}
+
+impl Sandbox for Strongest {
+    fn strength(&self) -> Strength {
+        self.chosen().sandbox.strength()
+    }
+
+    fn run(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Execution, SandboxError> {
+        self.chosen().sandbox.run(job, cancel)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn choose(options: &Options) -> Chosen {
+    use super::linux::{self, Isolated};
+    use super::refusal::{Facts, refusal};
+
+    let refused = match &options.program {
+        None => Refusal {
+            strength: Strength::Full,
+            why: "this program can't be started once more to fork sandboxes".to_owned(),
+            helps: Vec::new(),
+        },
+        Some(program) => {
+            let options = linux::Options {
+                program: program.clone(),
+                scratch: options.scratch.clone(),
+                clients: options.clients.clone(),
+                n_cores: options.n_cores,
+            };
+            match Isolated::new(options) {
+                Ok(sandbox) => return Chosen { sandbox: Box::new(sandbox), refusals: Vec::new() },
+                Err(refused) => refusal(&refused, &Facts::of_this_machine()),
+            }
+        }
+    };
+    Chosen { sandbox: bare(options), refusals: vec![refused] }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn choose(options: &Options) -> Chosen {
+    let refused = Refusal {
+        strength: Strength::Full,
+        why: "only Linux has the namespaces it is made of".to_owned(),
+        helps: vec!["build on Linux, or in a Linux virtual machine".to_owned()],
+    };
+    Chosen { sandbox: bare(options), refusals: vec![refused] }
+}
+
+fn bare(options: &Options) -> Box<dyn Sandbox> {
+    Box::new(Bare::new(&options.scratch, options.clients.clone()))
+}
