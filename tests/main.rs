@@ -4,6 +4,7 @@ mod bad;
 mod commands;
 mod hermetic;
 mod hostile;
+mod limits;
 mod processes;
 #[cfg(target_os = "linux")]
 mod sandbox;

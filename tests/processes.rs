@@ -143,6 +143,64 @@ fn ctrl_c_ends_a_build_and_all_it_started() {
     assert_eq!(built(&events(&workspace.v2("build --json"))), ["slow run"]);
 }
 
+/// A test of a guest that spins, and one of a guest that sleeps by a real clock.
+const RESTLESS: &str = r#"
+[project]
+name = "restless"
+version = "1.0.0"
+
+[[component]]
+name = "guest"
+source = "guest.wat"
+wit = "guest.wit"
+capabilities = ["clock"]
+
+[[test]]
+component = "guest"
+function = "spin"
+expected = "()"
+
+[[test]]
+component = "guest"
+function = "sleep"
+expected = "()"
+allow = ["clock"]
+"#;
+
+#[test]
+fn the_first_ctrl_c_ends_a_test_that_never_would() {
+    for test in ["spin", "sleep"] {
+        let workspace = Workspace::new();
+        let guest = r#"(module
+            (import "wasi:clocks/monotonic-clock@0.2.12" "subscribe-duration" (func $timer (param i64) (result i32)))
+            (import "wasi:io/poll@0.2.12" "[method]pollable.block" (func $block (param i32)))
+            (func (export "spin") (loop br 0))
+            (func (export "sleep") (call $block (call $timer (i64.const 3600000000000)))))"#;
+        let wit = "package demo:guest;\nworld guest {\n  import wasi:clocks/monotonic-clock@0.2.12;\n  \
+            import wasi:io/poll@0.2.12;\n  export spin: func();\n  export sleep: func();\n}\n";
+        for (name, text) in [("run.toml", RESTLESS), ("guest.wat", guest), ("guest.wit", wit)] {
+            std::fs::write(workspace.directory().join(name), text).expect("the project can be written");
+        }
+        let mut testing = workspace.start(&format!("test {test} -v"));
+        let mut said = BufReader::new(testing.stderr.take().expect("its errors come here"));
+        let mut line = String::new();
+        // Native code is made last before the test; what comes after it takes milliseconds.
+        while !line.contains("guest native") {
+            line.clear();
+            assert_ne!(said.read_line(&mut line).expect("it is text"), 0, "it ended before the test began");
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        let pressed = Instant::now();
+        signal(&testing, Signal::INT);
+        let status = testing.wait().expect("it ends");
+        assert!(pressed.elapsed() < Duration::from_secs(2), "`{test}` took {:?}", pressed.elapsed());
+        assert_eq!(status.code(), Some(8), "{test}");
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).expect("it is text");
+        assert!(rest.contains("interrupted: "), "{test}\n{rest}");
+    }
+}
+
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let workspace = slow("0.53");

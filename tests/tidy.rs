@@ -21,11 +21,11 @@ const ENGINE_LAYERS: &[&[&str]] = &[
 const CRATES: &[(&str, &[&str])] =
     &[("engine", &[]), ("rules", &["run_engine"]), ("cli", &["run_engine", "run_rules"])];
 
-/// Where waiting may be asynchronous: the remote store owns its runtime, and a clock implements a trait of wasmtime's that is.
-const ASYNC: &[&str] = &["engine/src/remote", "rules/src/host/clock.rs"];
+/// Where waiting may be asynchronous: the remote store owns its runtime, and clocks and streams implement traits of wasmtime's that are.
+const ASYNC: &[&str] = &["engine/src/remote", "rules/src/host/clock.rs", "rules/src/host/stdio.rs"];
 
-/// Where printing is somebody's job: the one writer, and what runs before or without it.
-const PRINTERS: &[&str] = &["cli/src/report/", "cli/src/commands/", "cli/src/fail.rs"];
+/// Where printing is somebody's job: the one writer, what runs before or without it, and a guest's own streams.
+const PRINTERS: &[&str] = &["cli/src/report/", "cli/src/commands/", "cli/src/fail.rs", "rules/src/host/stdio.rs"];
 
 /// A source file, by its path from the root of the repository.
 struct Source {

@@ -8,7 +8,7 @@ use run_engine::store::StoreError;
 use run_engine::store::disk::DiskStore;
 use run_rules::builtin::{Table, native};
 use run_rules::diagnostic::Diagnostic;
-use run_rules::host::{Component, HostError, LoadError, OptLevel, Outcome, Output, Program, Stdin, Streams};
+use run_rules::host::{Component, HostError, LoadError, OptLevel, Outcome, Output, Program, Stdin};
 use run_rules::loose::{self, NativeError};
 use run_rules::manifest::{self, Origin, Profile};
 use run_rules::session::{Ask, Goal, Runnable, Session, read_manifest, up_to_date};
@@ -58,6 +58,13 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     // From here on there is nothing of ours to finish: the first Ctrl-C ends the process.
     context.cancel.cancel();
     let (outcome, is_call) = start(args, &mut program, context.console.is_json())?;
+    if outcome.missed_input {
+        let what = &args.what;
+        context.console.complain(&format!(
+            "warning: `{what}` read standard input, which it may not be granted, and found it empty\n\
+             help: add `capabilities = [\"stdin\"]` to `{what}` in run.toml\n"
+        ));
+    }
     ending::tell(&outcome, is_call, &mut context.console)
 }
 
@@ -69,6 +76,7 @@ fn program(args: &Args, table: &Table, context: &mut Context) -> Result<Program,
     if file.is_file() {
         let mut program = Program::new(of_file(&file, what, table, context)?);
         program.grants = args.doors.grants(&context.env)?;
+        program.streams.stdin = Stdin::Inherit;
         return Ok(program);
     }
     let target = match is_wasm {
@@ -82,6 +90,10 @@ fn program(args: &Args, table: &Table, context: &mut Context) -> Result<Program,
     grants.env = runnable.env.iter().cloned().chain(grants.env).collect();
     let mut program = Program::new(load(&code, runnable.level, table)?);
     program.grants = grants;
+    program.streams.stdin = match runnable.capabilities.iter().any(|capability| capability == "stdin") {
+        true => Stdin::Inherit,
+        false => Stdin::Withheld,
+    };
     Ok(program)
 }
 
@@ -182,6 +194,10 @@ fn build(session: &mut Session, target: &str, context: &mut Context) -> Result<R
 /// Calls the function, or runs the command; true for a call.
 fn start(args: &Args, program: &mut Program, json: bool) -> Result<(Outcome, bool), Failure> {
     let asked = |diagnostic: Diagnostic| Failure::diagnostics(vec![diagnostic], PathBuf::new());
+    let is_call = args.function.is_some() || args.invoke.is_some();
+    if is_call {
+        program.streams.stdin = Stdin::Empty;
+    }
     let outcome = match (&args.function, &args.invoke) {
         (Some(name), _) => {
             let function = value::find_function(&program.component, name).map_err(asked)?;
@@ -196,12 +212,12 @@ fn start(args: &Args, program: &mut Program, json: bool) -> Result<(Outcome, boo
             if !program.is_command() {
                 return Err(not_a_command(args, program));
             }
-            if !json {
-                program.streams = Streams::inherited();
-            } else {
-                program.streams = Streams { stdin: Stdin::Inherit, stdout: Output::Capture, stderr: Output::Capture };
-            }
-            let mut argv = vec![args.what.clone()];
+            let output = if json { Output::Capture } else { Output::Inherit };
+            (program.streams.stdout, program.streams.stderr) = (output, output);
+            // A program's own name is no news from outside: a target's file is called what the target is called.
+            let name =
+                Path::new(&args.what).file_stem().map_or(args.what.as_str().into(), std::ffi::OsStr::to_string_lossy);
+            let mut argv = vec![name.into_owned()];
             argv.extend_from_slice(&args.argv);
             return Ok((program.run_command(&argv).map_err(host_failure)?, false));
         }
@@ -222,6 +238,8 @@ fn not_a_command(args: &Args, program: &Program) -> Failure {
 fn host_failure(error: HostError) -> Failure {
     match error {
         HostError::Bug(message) => Failure::new(FailureKind::Bug, message),
+        HostError::NoMemory(_) => Failure::new(FailureKind::Machine, error.to_string())
+            .help("end other programs, or raise the limit of address space, `ulimit -v`"),
         error => Failure::yours(error.to_string()),
     }
 }

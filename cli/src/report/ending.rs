@@ -81,8 +81,9 @@ fn complaint(ending: &Ending) -> Option<String> {
     match ending {
         Ending::Returned(_) | Ending::ReturnedErr(_) | Ending::Exited(_) => None,
         Ending::Trapped(trap) => Some(format!("error: `{}` trapped: {}\n{}", trap.function, trap.message, stack(trap))),
-        Ending::LimitHit(LimitHit { limit, trap }) => {
-            Some(format!("error: `{}` was stopped: {limit}\n{}help: {}\n", trap.function, stack(trap), limit.remedy()))
+        Ending::LimitHit(hit) => {
+            let LimitHit { limit, trap } = hit;
+            Some(format!("error: `{}` was stopped: {hit}\n{}help: {}\n", trap.function, stack(trap), limit.remedy()))
         }
         Ending::MissingImports(missing) => {
             let mut text = "error: nothing here provides what the component imports\n".to_owned();
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     fn outcome(ending: Ending) -> Outcome {
-        Outcome { ending, stdout: Vec::new(), stderr: b"\xff".to_vec(), fuel_used: 0 }
+        Outcome { ending, stdout: Vec::new(), stderr: b"\xff".to_vec(), fuel_used: 0, missed_input: false }
     }
 
     #[test]

@@ -1,17 +1,18 @@
 //! One test: a component in the deterministic host, and what it should do.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
+use run_engine::files::materialize::{MaterializeError, materialize};
 use run_engine::path::RelPath;
 use run_engine::sandbox::builtin::{Call, CallError, Returned};
-use run_engine::tree::Node;
+use run_engine::tree::{Node, Tree};
 use wasmtime::component::{Component, Val};
 
 use super::native::{self, level_of};
 use super::{NATIVE_CODE, Named, Table, component, path, report};
 use crate::diagnostic::Diagnostic;
-use crate::host::{Access, Dir, Ending, Grants, Limits, Network, Outcome, Program, Stdin, Streams};
+use crate::host::{Access, Dir, Ending, Grants, HostError, Limits, Network, Outcome, Program, Stdin, Streams};
 use crate::value::{self, Function};
 
 /// Where the directories that a test sees are staged, by number.
@@ -47,8 +48,38 @@ pub(super) fn run(table: &Table, call: &Call<'_>) -> Result<Returned, CallError>
             }
             Returned { status: 1, stdout: outcome.stdout, stderr, outputs: vec![] }
         }
-        Err(message) => Returned::failure(message),
+        Err(Trouble::Said(message)) => Returned::failure(message),
+        Err(Trouble::Machine(why)) => return Err(CallError::Machine(why)),
     })
+}
+
+/// Why there is no verdict.
+enum Trouble {
+    /// The test asks for what can't be.
+    Said(String),
+    /// This machine can't run it.
+    Machine(String),
+}
+
+impl From<HostError> for Trouble {
+    fn from(error: HostError) -> Self {
+        match error {
+            HostError::OpenDir { .. } | HostError::NoMemory(_) => Self::Machine(error.to_string()),
+            error => Self::Said(format!("{error}\n")),
+        }
+    }
+}
+
+impl From<CallError> for Trouble {
+    fn from(error: CallError) -> Self {
+        Self::Said(format!("{error:?}\n"))
+    }
+}
+
+impl From<Diagnostic> for Trouble {
+    fn from(error: Diagnostic) -> Self {
+        Self::Said(describe(&error))
+    }
 }
 
 /// What came of a test.
@@ -99,6 +130,7 @@ fn program(call: &Call<'_>, named: &Named<'_>, component: Component, private: &P
             stdin: named.find("stdin").map_or(Stdin::Empty, |text| Stdin::Bytes(text.as_bytes().to_vec())),
             ..Streams::default()
         },
+        cancel: Some(call.cancel.clone()),
     })
 }
 
@@ -118,33 +150,28 @@ fn directories(call: &Call<'_>, named: &Named<'_>, private: &Path) -> Result<Vec
 }
 
 fn write_out(call: &Call<'_>, from: &RelPath, to: &Path) -> Result<(), CallError> {
-    let failed = |e: std::io::Error| CallError::Machine(format!("`{}` can't be written: {e}", to.display()));
-    std::fs::create_dir_all(to).map_err(failed)?;
-    if !matches!(call.inputs.find(from), Some(Node::Directory(_))) {
-        return Ok(());
-    }
-    for (path, bytes) in call.read_all(from)? {
-        let file: PathBuf = to.join(&path);
-        std::fs::create_dir_all(file.parent().unwrap_or(to)).map_err(failed)?;
-        std::fs::write(&file, bytes).map_err(failed)?;
-    }
-    Ok(())
+    let nothing = Tree::new();
+    let tree = match call.inputs.find(from) {
+        Some(Node::Directory(tree)) => tree,
+        _ => &nothing,
+    };
+    materialize(tree, to, call.blobs).map_err(|error| match error {
+        MaterializeError::Lost { digest, .. } => CallError::Lost(digest),
+        MaterializeError::Store(error) => CallError::Store(error),
+    })
 }
 
-fn call_function(program: &Program, named: &Named<'_>) -> Result<Verdict, String> {
-    let missing = |e: CallError| format!("{e:?}\n");
-    let told = |e: Diagnostic| describe(&e);
-    let name = named.get("function").map_err(missing)?;
-    let function = value::find_function(&program.component, name).map_err(told)?;
+fn call_function(program: &Program, named: &Named<'_>) -> Result<Verdict, Trouble> {
+    let function = value::find_function(&program.component, named.get("function")?)?;
     let args: Vec<String> = named.all("arg").iter().map(|a| (*a).to_owned()).collect();
-    let args = value::parse_arguments(&function, &args).map_err(told)?;
-    let outcome = program.call(&function, &args).map_err(|e| format!("{e}\n"))?;
+    let args = value::parse_arguments(&function, &args)?;
+    let outcome = program.call(&function, &args)?;
     let expected = Expected {
         value: named.find("expected"),
         error: named.find("expected-error"),
         discovered: named.find("discovered").is_some(),
     };
-    let problem = expected.problem(&function, &outcome.ending).map_err(told)?;
+    let problem = expected.problem(&function, &outcome.ending)?;
     Ok(match problem {
         None => Verdict::Passed(outcome),
         Some(why) => Verdict::Failed(why, outcome),
@@ -219,9 +246,9 @@ fn is_literal(text: &str) -> bool {
     text.starts_with('"') || text.starts_with("string:")
 }
 
-fn run_command(program: &Program, named: &Named<'_>) -> Result<Verdict, String> {
+fn run_command(program: &Program, named: &Named<'_>) -> Result<Verdict, Trouble> {
     let argv: Vec<String> = named.all("argv").iter().map(|a| (*a).to_owned()).collect();
-    let outcome = program.run_command(&argv).map_err(|e| format!("{e}\n"))?;
+    let outcome = program.run_command(&argv)?;
     let exit = named.find("expected-exit").and_then(|e| e.parse::<i32>().ok()).unwrap_or(0);
     let mut wrong = Vec::new();
     match &outcome.ending {
@@ -247,7 +274,7 @@ fn mismatch(expected: &str, actual: &str) -> String {
 fn describe_ending(ending: &Ending) -> String {
     match ending {
         Ending::Trapped(trap) => format!("a trap: {} (in `{}`)", trap.message, trap.function),
-        Ending::LimitHit(hit) => format!("a limit: {}; {}", hit.limit, hit.limit.remedy()),
+        Ending::LimitHit(hit) => format!("a limit: {hit}; {}", hit.limit.remedy()),
         Ending::MissingImports(missing) => {
             let names: Vec<&str> = missing.iter().map(|m| m.name.as_str()).collect();
             format!("imports that nothing provides: `{}`", names.join("`, `"))

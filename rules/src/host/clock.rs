@@ -4,8 +4,8 @@
 //! earliest timer it waits for, and only when nothing else it waits for is ready. So an hour of sleep costs nothing,
 //! two runs read the same times, and a timeout never overtakes an answer that was already there.
 //!
-//! Where the guest was given a live outside (the network, this process's standard input), a timer beside such a thing
-//! is given its real time before virtual time jumps: else every connection would time out at once.
+//! Where the guest was given a live outside, the network, a timer beside such a thing is given its real time before
+//! virtual time jumps: else every connection would time out at once.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -17,7 +17,6 @@ use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
 use wasmtime_wasi::p2::bindings::sync::io::poll;
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
-use super::limits::TimeIsUp;
 use super::state::State;
 use super::strict::forbid;
 
@@ -161,17 +160,29 @@ impl State {
     }
 
     /// Waits in real time for one of `others`, at most `patience_ns`: then the answer is empty. Ends the run when its
-    /// own time is over first.
+    /// own patience is over first.
     fn wait(&mut self, others: &[Listed], patience_ns: Option<u64>) -> wasmtime::Result<Vec<u32>> {
-        let left_ns = self.deadline.map(nanoseconds_until);
+        let moment = patience_ns.map(|ns| Instant::now().checked_add(Duration::from_nanos(ns)));
+        loop {
+            let left = moment
+                .map(|moment| moment.map_or(Duration::MAX, |moment| moment.saturating_duration_since(Instant::now())));
+            let pause = [left, self.patience.pause()].into_iter().flatten().min();
+            let ready = self.wait_once(others, pause)?;
+            self.patience.check()?;
+            let is_over = left.is_some_and(|left| Some(left) == pause);
+            if !ready.is_empty() || pause.is_none() || is_over {
+                return Ok(ready);
+            }
+        }
+    }
+
+    fn wait_once(&mut self, others: &[Listed], pause: Option<Duration>) -> wasmtime::Result<Vec<u32>> {
         let mut pollables: Vec<_> = others.iter().map(|(_, p)| Resource::new_borrow(p.rep())).collect();
-        let alarm = match (patience_ns, left_ns) {
-            (None, None) => None,
-            (Some(ns), None) | (None, Some(ns)) => Some(ns),
-            (Some(patience), Some(left)) => Some(patience.min(left)),
-        };
-        let alarm = match alarm {
-            Some(ns) => Some(monotonic_clock::Host::subscribe_duration(&mut self.clocks(), ns)?),
+        let alarm = match pause {
+            Some(pause) => {
+                let ns = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
+                Some(monotonic_clock::Host::subscribe_duration(&mut self.clocks(), ns)?)
+            }
             None => None,
         };
         pollables.extend(alarm.iter().map(|alarm| Resource::new_borrow(alarm.rep())));
@@ -179,14 +190,7 @@ impl State {
         if let Some(alarm) = alarm {
             poll::HostPollable::drop(&mut self.table, alarm)?;
         }
-        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Err(TimeIsUp.into());
-        }
         // The alarm's own place is beyond the list.
         Ok(ready?.into_iter().filter_map(|i| others.get(i as usize).map(|(place, _)| *place)).collect())
     }
-}
-
-fn nanoseconds_until(moment: Instant) -> u64 {
-    u64::try_from(moment.saturating_duration_since(Instant::now()).as_nanos()).unwrap_or(u64::MAX)
 }

@@ -71,8 +71,7 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Units of work; roughly one per WebAssembly instruction. Equal on every machine.
     pub fuel: u64,
-    /// Real time. Depends on the machine, so it is only there when asked for. A guest that is blocked in a read of an
-    /// inherited stream is stopped when that read returns, not before.
+    /// Real time. Depends on the machine, so it is only there when asked for.
     pub timeout: Option<Duration>,
     /// Bytes kept of each captured stream.
     pub output_bytes: usize,
@@ -95,20 +94,14 @@ pub struct Streams {
     pub stderr: Output,
 }
 
-impl Streams {
-    /// The streams of this process, for a command run in a terminal or a pipe.
-    #[must_use]
-    pub fn inherited() -> Self {
-        Self { stdin: Stdin::Inherit, stdout: Output::Inherit, stderr: Output::Inherit }
-    }
-}
-
 /// What a guest reads from standard input.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Stdin {
     /// Nothing: the first read is the end.
     #[default]
     Empty,
+    /// Nothing, and [`Outcome`](super::Outcome) says whether the guest would have liked to read.
+    Withheld,
     /// These bytes.
     Bytes(Vec<u8>),
     /// Whatever this process is given.

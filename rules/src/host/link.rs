@@ -94,14 +94,14 @@ fn define_cli(l: &mut Linker<State>, interface: &str) -> wasmtime::Result<bool> 
     match interface {
         "cli/environment" => cli::environment::add_to_linker::<_, WasiCli>(l, State::cli)?,
         "cli/exit" => cli::exit::add_to_linker::<_, WasiCli>(l, State::cli)?,
-        "cli/stdin" => cli::stdin::add_to_linker::<_, WasiCli>(l, State::cli)?,
-        "cli/stdout" => cli::stdout::add_to_linker::<_, WasiCli>(l, State::cli)?,
-        "cli/stderr" => cli::stderr::add_to_linker::<_, WasiCli>(l, State::cli)?,
+        "cli/stdin" => cli::stdin::add_to_linker::<_, HasSelf<State>>(l, |s| s)?,
+        "cli/stdout" => cli::stdout::add_to_linker::<_, HasSelf<State>>(l, |s| s)?,
+        "cli/stderr" => cli::stderr::add_to_linker::<_, HasSelf<State>>(l, |s| s)?,
         "cli/terminal-input" => cli::terminal_input::add_to_linker::<_, WasiCli>(l, State::cli)?,
         "cli/terminal-output" => cli::terminal_output::add_to_linker::<_, WasiCli>(l, State::cli)?,
-        "cli/terminal-stdin" => cli::terminal_stdin::add_to_linker::<_, WasiCli>(l, State::cli)?,
-        "cli/terminal-stdout" => cli::terminal_stdout::add_to_linker::<_, WasiCli>(l, State::cli)?,
-        "cli/terminal-stderr" => cli::terminal_stderr::add_to_linker::<_, WasiCli>(l, State::cli)?,
+        "cli/terminal-stdin" => cli::terminal_stdin::add_to_linker::<_, HasSelf<State>>(l, |s| s)?,
+        "cli/terminal-stdout" => cli::terminal_stdout::add_to_linker::<_, HasSelf<State>>(l, |s| s)?,
+        "cli/terminal-stderr" => cli::terminal_stderr::add_to_linker::<_, HasSelf<State>>(l, |s| s)?,
         _ => return Ok(false),
     }
     Ok(true)

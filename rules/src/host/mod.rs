@@ -18,6 +18,7 @@ mod outcome;
 mod program;
 mod random;
 mod state;
+mod stdio;
 mod strict;
 
 #[cfg(test)]

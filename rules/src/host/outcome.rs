@@ -17,6 +17,8 @@ pub struct Outcome {
     /// Units of work used; the same on every machine for the same run, unless a clock, random numbers, the network or
     /// a live standard input was granted.
     pub fuel_used: u64,
+    /// The guest read from standard input that was [withheld](super::Stdin::Withheld).
+    pub missed_input: bool,
 }
 
 /// The closed list of ways in which a run ends.
@@ -98,6 +100,16 @@ pub struct LimitHit {
     pub trap: Trap,
 }
 
+impl std::fmt::Display for LimitHit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.limit {
+            // Memory is refused, not the guest ended: how it ended is its own story, and may be another.
+            Limit::Memory { .. } => write!(f, "{}, after {}", self.trap.message, self.limit),
+            limit => limit.fmt(f),
+        }
+    }
+}
+
 /// Which limit, and where it stood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
@@ -116,6 +128,13 @@ pub enum Limit {
     Time(u64),
     /// Bytes of one captured stream.
     Output(u64),
+    /// A number of things, the same for every run.
+    Count {
+        /// Of what, in the plural.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
 }
 
 impl std::fmt::Display for Limit {
@@ -128,6 +147,7 @@ impl std::fmt::Display for Limit {
             Self::Stack => write!(f, "the stack limit of {STACK_BYTES} bytes was hit"),
             Self::Time(ms) => write!(f, "the time limit of {ms} ms ran out"),
             Self::Output(bytes) => write!(f, "the output limit of {bytes} bytes was hit"),
+            Self::Count { what, limit } => write!(f, "the limit of {limit} {what} was hit"),
         }
     }
 }
@@ -141,6 +161,7 @@ impl Limit {
             Self::Memory { .. } => "allow more with `--memory`",
             Self::Stack => "look for a recursion without an end; the stack's size is fixed",
             Self::Time(_) => "allow more with `--timeout`",
+            Self::Count { .. } => "have the guest use fewer at a time; the number is fixed",
             Self::Output(_) => "have the guest write less, or write to a file in a directory granted with `--dir`",
         }
     }

@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
-use wasmtime::component::{Component, ComponentExportIndex, Func, Linker, Val};
+use run_engine::cancel::Cancel;
+use wasmtime::component::{Component, ComponentExportIndex, Func, Linker, ResourceTableError, Val};
 use wasmtime::{Store, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::grants::{Grants, Limits, Streams};
-use super::limits::{TimeIsUp, Watchdog};
+use super::limits::{
+    CALL_BYTES_MAX, HANDLES_MAX, INSTANCES_MAX, Interrupted, MEMORIES_MAX, OutputIsFull, Patience, TABLES_MAX,
+    TimeIsUp, Watchdog, is_of_the_machine,
+};
 use super::link::link;
 use super::outcome::{Ending, Frame, Limit, LimitHit, MissingImport, Outcome, SourceLine, Trap};
 use super::state::State;
@@ -24,6 +28,8 @@ pub struct Program {
     pub limits: Limits,
     /// Where its streams lead.
     pub streams: Streams,
+    /// Ends a run when it is set; `None` where nobody will.
+    pub cancel: Option<Cancel>,
 }
 
 /// A run could not be started, for a reason that is not the guest's.
@@ -40,6 +46,10 @@ pub enum HostError {
     NotACommand,
     /// The function is not exported by this component: it was looked up in another.
     NoSuchFunction(String),
+    /// This machine has not the memory that the limits allow.
+    NoMemory(String),
+    /// Somebody asked for an end.
+    Interrupted,
     /// The engine refused something it never should.
     Bug(String),
 }
@@ -50,6 +60,8 @@ impl std::fmt::Display for HostError {
             Self::OpenDir { dir, message } => write!(f, "can't open the directory `{}`: {message}", dir.display()),
             Self::NotACommand => f.write_str("the component is not a command: it does not export `wasi:cli/run`"),
             Self::NoSuchFunction(name) => write!(f, "the component does not export `{name}`"),
+            Self::NoMemory(message) => write!(f, "this machine has no memory for the component: {message}"),
+            Self::Interrupted => f.write_str("interrupted"),
             Self::Bug(message) => write!(f, "the engine failed: {message}"),
         }
     }
@@ -68,7 +80,13 @@ impl Program {
     /// A program with nothing granted, the default limits and captured streams.
     #[must_use]
     pub fn new(component: Component) -> Self {
-        Self { component, grants: Grants::default(), limits: Limits::default(), streams: Streams::default() }
+        Self {
+            component,
+            grants: Grants::default(),
+            limits: Limits::default(),
+            streams: Streams::default(),
+            cancel: None,
+        }
     }
 
     /// Whether the component is a command: exports `wasi:cli/run` of WASI 0.2.
@@ -131,28 +149,26 @@ impl Program {
             Ok(linker) => linker,
             Err(missing) => return Ok(Outcome::missing(missing)),
         };
-        let (state, captured) = State::new(&self.grants, &self.limits, &self.streams, argv)?;
+        let patience = Patience::new(self.limits.timeout, self.cancel.clone());
+        let state = State::new(&self.grants, &self.limits, &self.streams, argv, patience.clone())?;
         let mut store = Store::new(self.component.engine(), state);
         store.limiter(|state| &mut state.meter);
+        store.set_hostcall_fuel(CALL_BYTES_MAX);
         store.set_fuel(self.limits.fuel).map_err(HostError::bug)?;
-        let watchdog = match store.data().deadline {
-            Some(deadline) => Some(Watchdog::start(self.component.engine(), &mut store, deadline)),
-            None => {
-                Watchdog::none(&mut store);
-                None
-            }
-        };
+        let watchdog = Watchdog::start(self.component.engine(), &mut store, patience);
         let result = self.instantiate_and_call(&linker, &mut store, export, arguments);
         drop(watchdog);
 
         let ending = match result {
             Ok(mut values) => returned(&mut values),
+            Err(error) if error.is::<Interrupted>() => return Err(HostError::Interrupted),
+            Err(error) if is_of_the_machine(&error) => return Err(HostError::NoMemory(error.root_cause().to_string())),
             Err(error) => self.ending_of(&error, &store, name),
         };
         let fuel_used = self.limits.fuel - store.get_fuel().map_err(HostError::bug)?;
-        let (stdout, stderr, overflowed) = captured.take();
-        let ending = if overflowed { self.output_overflow(ending, name) } else { ending };
-        Ok(Outcome { ending, stdout, stderr, fuel_used })
+        let stdio = &store.data().stdio;
+        let (stdout, stderr) = stdio.captured();
+        Ok(Outcome { ending, stdout, stderr, fuel_used, missed_input: stdio.missed_input() })
     }
 
     fn instantiate_and_call(
@@ -181,27 +197,16 @@ impl Program {
             Some(wasmtime::Trap::OutOfFuel) => Some(Limit::Fuel(self.limits.fuel)),
             Some(wasmtime::Trap::StackOverflow) => Some(Limit::Stack),
             _ if error.is::<TimeIsUp>() => Some(Limit::Time(self.timeout_ms())),
-            _ => store
-                .data()
-                .meter
-                .refused_bytes()
-                .map(|wanted_bytes| Limit::Memory { limit_bytes: self.limits.memory_bytes, wanted_bytes }),
+            _ if error.is::<OutputIsFull>() => Some(Limit::Output(self.limits.output_bytes as u64)),
+            _ => too_many(error).or_else(|| {
+                let wanted_bytes = store.data().meter.refused_bytes()?;
+                Some(Limit::Memory { limit_bytes: self.limits.memory_bytes, wanted_bytes })
+            }),
         };
         match limit {
             Some(limit) => Ending::LimitHit(LimitHit { limit, trap }),
             None => Ending::Trapped(trap),
         }
-    }
-
-    /// A guest that wrote too much may have noticed and given up, or not noticed and returned: it is the limit either
-    /// way.
-    fn output_overflow(&self, ending: Ending, function: &str) -> Ending {
-        let trap = match ending {
-            Ending::LimitHit(_) => return ending,
-            Ending::Trapped(trap) => trap,
-            _ => Trap { message: "too much output".to_owned(), function: function.to_owned(), frames: Vec::new() },
-        };
-        Ending::LimitHit(LimitHit { limit: Limit::Output(self.limits.output_bytes as u64), trap })
     }
 
     fn timeout_ms(&self) -> u64 {
@@ -212,8 +217,31 @@ impl Program {
 
 impl Outcome {
     fn missing(missing: Vec<MissingImport>) -> Self {
-        Self { ending: Ending::MissingImports(missing), stdout: Vec::new(), stderr: Vec::new(), fuel_used: 0 }
+        Self {
+            ending: Ending::MissingImports(missing),
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            fuel_used: 0,
+            missed_input: false,
+        }
     }
+}
+
+/// Which things there were too many of, where that is what the engine says.
+fn too_many(error: &wasmtime::Error) -> Option<Limit> {
+    if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
+        return Some(Limit::Count { what: "handles", limit: HANDLES_MAX });
+    }
+    // The engine has no type for it; a test holds us to its words.
+    let message = error.root_cause().to_string();
+    let what = message.strip_prefix("resource limit exceeded: ")?.split(' ').next()?;
+    let (what, limit) = match what {
+        "instance" => ("core instances", INSTANCES_MAX),
+        "memory" => ("memories", MEMORIES_MAX),
+        "table" => ("tables", TABLES_MAX),
+        _ => return None,
+    };
+    Some(Limit::Count { what, limit })
 }
 
 fn trap_of(error: &wasmtime::Error, function: &str) -> Trap {

@@ -59,6 +59,10 @@ impl Doors {
         for host in &self.allow_net {
             asked.push((format!("--allow-net={host}"), format!("net-connect:{host}").parse().ok()));
         }
+        for variable in &self.env {
+            let name = variable.split_once('=').map_or(variable.as_str(), |(name, _)| name);
+            asked.push((format!("--env {name}"), Some(Capability::Env)));
+        }
         for dir in &self.dir {
             let host = here.join(&dir.host);
             let inside = host.canonicalize().unwrap_or(host);

@@ -248,3 +248,14 @@ fn a_library_is_not_a_command() {
     assert!(!library.is_command());
     assert!(matches!(library.run_command(&[]), Err(HostError::NotACommand)));
 }
+
+#[test]
+fn a_guest_that_reads_withheld_input_finds_none_and_is_noticed() {
+    let mut program = program();
+    program.streams.stdin = Stdin::Withheld;
+    assert!(!run(&program, &["hash"]).missed_input);
+    let outcome = run(&program, &["cat"]);
+    assert!(outcome.missed_input && outcome.stdout.is_empty(), "{outcome:?}");
+    program.streams.stdin = Stdin::Empty;
+    assert!(!run(&program, &["cat"]).missed_input);
+}

@@ -31,6 +31,24 @@ fn fuel_used_is_the_same_in_every_run() {
 }
 
 #[test]
+fn fuel_used_does_not_depend_on_the_optimiser() {
+    let sum = r#"(component
+        (core module $m (func (export "sum") (param i32) (result i32) (local i32)
+            (loop
+                (local.set 1 (i32.add (local.get 1) (i32.mul (local.get 0) (i32.const 0))))
+                (local.set 0 (i32.sub (local.get 0) (i32.const 1)))
+                (br_if 0 (local.get 0)))
+            (local.get 1)))
+        (core instance $i (instantiate $m))
+        (func (export "sum") (param "n" s32) (result s32) (canon lift (core func $i "sum"))))"#;
+    let bytes = wat::parse_str(sum).unwrap();
+    let unoptimised = Runtime::new(OptLevel::None).unwrap().compile(&bytes).unwrap();
+    let used = [component(sum), unoptimised].map(|c| call(&Program::new(c), "sum", &["1000"]).fuel_used);
+    assert!(used[0] > 1000, "{used:?}");
+    assert_eq!(used[0], used[1]);
+}
+
+#[test]
 fn an_endless_loop_runs_out_of_time() {
     let mut program = program(LOOP);
     program.limits.timeout = Some(Duration::from_millis(50));

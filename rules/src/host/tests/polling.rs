@@ -8,17 +8,19 @@ use wasmtime_wasi::p2::bindings::clocks::monotonic_clock::Host as Clock;
 use wasmtime_wasi::p2::bindings::sync::io::poll::{Host as Poll, HostPollable};
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
+use super::super::limits::Patience;
 use super::super::state::State;
 use super::*;
 
 const HOUR_NS: u64 = 3_600_000_000_000;
 
-fn state(streams: &Streams, limits: &Limits) -> State {
-    State::new(&Grants::default(), limits, streams, &[]).unwrap().0
+fn state(grants: &Grants, limits: &Limits) -> State {
+    let patience = Patience::new(limits.timeout, None);
+    State::new(grants, limits, &Streams::default(), &[], patience).unwrap()
 }
 
 fn closed_world() -> State {
-    state(&Streams::default(), &Limits::default())
+    state(&Grants::default(), &Limits::default())
 }
 
 /// Something that is not a timer: ready at once, or never.
@@ -77,8 +79,8 @@ fn a_timer_that_is_due_is_told_beside_what_else_is_ready() {
 
 #[test]
 fn beside_a_live_outside_a_timer_takes_its_real_time() {
-    let streams = Streams { stdin: Stdin::Inherit, ..Streams::default() };
-    let mut state = state(&streams, &Limits::default());
+    let grants = Grants { network: Network::Open, ..Grants::default() };
+    let mut state = state(&grants, &Limits::default());
     let (timer, never) = (timer(&mut state, 20_000_000), other(&mut state, false));
     let start = Instant::now();
     assert_eq!(state.poll(borrowed(&[&never, &timer])).unwrap(), [1]);
@@ -89,7 +91,7 @@ fn beside_a_live_outside_a_timer_takes_its_real_time() {
 #[test]
 fn waiting_ends_with_the_runs_own_time() {
     let limits = Limits { timeout: Some(Duration::from_millis(20)), ..Limits::default() };
-    let mut state = state(&Streams::default(), &limits);
+    let mut state = state(&Grants::default(), &limits);
     let never = other(&mut state, false);
     let error = state.block(never).unwrap_err();
     assert_eq!(error.to_string(), "the time limit ran out");
