@@ -298,12 +298,12 @@ impl Judge<'_> {
         }
     }
 
-    /// A test of a command target only says how that command exits.
+    /// A test of a command target only says how that command exits and what it prints.
     fn test_of_command(&mut self, test: &RawTest, component: &Spanned<TargetName>, table: &Range<usize>) {
         let name = &component.value;
-        if self.is_whole(table) && test.expected_exit.is_none() {
-            let message = format!("this test of the command `{name}` does not say how it exits");
-            self.error("missing-key", message, &component.span, "add `expected_exit = 0`");
+        if self.is_whole(table) && test.expected_exit.is_none() && test.expected_stdout.is_none() {
+            let message = format!("this test of the command `{name}` does not say how it exits or what it prints");
+            self.error("missing-key", message, &component.span, "add `expected_exit = 0`, or `expected_stdout`");
         }
         for key in guest_keys(test) {
             let message = format!("`{}` does not apply to a command, and `{name}` is one", key.value);
@@ -379,7 +379,6 @@ fn program_keys(test: &RawTest) -> Vec<Spanned<&'static str>> {
 fn guest_keys(test: &RawTest) -> Vec<Spanned<&'static str>> {
     noted([
         ("function", test.function.as_ref().map(|s| &s.span)),
-        ("expected_stdout", test.expected_stdout.as_ref().map(|s| &s.span)),
         ("argv", test.argv.as_ref().map(|s| &s.span)),
         ("stdin", test.stdin.as_ref().map(|s| &s.span)),
         ("env", test.env.as_ref().map(|s| &s.span)),

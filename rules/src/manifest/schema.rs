@@ -292,7 +292,7 @@ pub(super) static TEST: Table = Table {
         key("args", TEXTS, "[\"s32:2\", \"s32:3\"]", "Its arguments, as typed literals or WAVE."),
         key("expected", Shape::Text(&TEXT), "\"s32:5\"", "The value it returns; `()` for none."),
         key("expected_error", Shape::Text(&TEXT), "\"overflow\"", "The error it returns."),
-        key("expected_stdout", Shape::Text(&TEXT), "\"hello\\n\"", "What a command component writes to its output."),
+        key("expected_stdout", Shape::Text(&TEXT), "\"hello\\n\"", "What a command writes to its output."),
         key("expected_exit", Shape::Integer { min: 0, max: 255 }, "0", "The status a command exits with."),
         key("argv", TEXTS, "[\"--verbose\"]", "The arguments of a command component."),
         key("stdin", Shape::Text(&TEXT), "\"a\\n\"", "What a command component reads from its input."),

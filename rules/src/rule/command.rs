@@ -73,7 +73,7 @@ pub fn expecting(mut action: Action, label: String, status: u8, stdout: Option<&
         if [ \"$got\" != \"$want\" ]; then\n\
         printf 'expected: exit status %s\\n  actual: exit status %s\\n' \"$want\" \"$got\" >&2; exit 1; fi\n\
         if [ -n \"$print\" ] && [ \"=$out\" != \"$print\" ]; then\n\
-        printf 'expected: %s\\n  actual: =%s\\n' \"$print\" \"$out\" >&2; exit 1; fi";
+        printf 'expected: %s\\n  actual: %s\\n' \"${print#=}\" \"$out\" >&2; exit 1; fi";
     let Work::Process { argv } = action.work else { unreachable!("a command is a process") };
     let shell = Word::path(tool_path(&path("bin/sh")));
     let print = stdout.map_or_else(String::new, |text| format!("={text}"));
