@@ -187,6 +187,18 @@ pub struct DirGrant {
     pub access: Access,
 }
 
+impl DirGrant {
+    /// The capability that it takes.
+    #[must_use]
+    pub fn capability(&self) -> Capability {
+        let path = self.host.clone();
+        match self.access {
+            Access::Read => Capability::FsRead { path },
+            Access::ReadWrite => Capability::FsWrite { path },
+        }
+    }
+}
+
 /// What a guest may do in a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Access {

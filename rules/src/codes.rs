@@ -183,7 +183,8 @@ pub const CODES: &[Code] = &[
         summary: "a test that is granted more than its component may have",
         paragraph: "The `capabilities` of a component are the most that it will ever be granted, in tests as elsewhere. A \
                     test that needs more would test something that can't happen. Add the capability to the component, \
-                    or remove it from `allow`.",
+                    or remove it from the test: `allow` takes what it names, `env` takes `env`, `stdin` takes `stdin`, \
+                    and `dirs` takes `fs-read:DIR` or `fs-write:DIR`. A composition has the capabilities of its root.",
     },
     Code {
         name: "conflicting-keys",

@@ -9,6 +9,7 @@ use run_engine::path::RelPath;
 use serde::Deserialize as _;
 use toml::de::DeTable;
 
+use super::ceiling;
 use super::conform::{Findings, conform};
 use super::defaults::{language_choice, language_keys, manifest, noted, test_name};
 use super::links::{Link, Target, Targets};
@@ -82,7 +83,7 @@ fn judge(raw: &Raw, file: &str, damaged: &BTreeSet<usize>, problems: &mut Vec<Di
     }
     judge.commands(raw);
     judge.tests(&raw.test);
-    judge.grants(raw);
+    ceiling::judge(raw, file, damaged, problems);
 }
 
 /// Every target that has a name, with whom it names.
@@ -343,24 +344,6 @@ impl Judge<'_> {
         if !expects && self.is_whole(table) {
             let help = "add `function` and `expected`, or for a program `expected_exit` or `expected_stdout`";
             self.error("missing-key", "this test expects nothing".to_owned(), table, help);
-        }
-    }
-
-    /// A test is granted no more than its component may ever be. What a composition may be depends on how it is
-    /// joined, so that is checked where it is run.
-    fn grants(&mut self, raw: &Raw) {
-        let named = raw.component.iter().filter_map(|component| Some((component.name.as_ref()?.as_str(), component)));
-        let by_name: BTreeMap<&str, &Spanned<RawComponent>> = named.collect();
-        for test in &raw.test {
-            let Some(name) = &test.component else { continue };
-            let Some(component) = by_name.get(name.as_str()).filter(|c| self.is_whole(&c.span)) else { continue };
-            for grant in test.allow.iter().flat_map(|allow| &allow.value) {
-                if !component.capabilities.iter().any(|capability| capability.value.covers(&grant.value)) {
-                    let message = format!("`{}` may not be granted `{}`", name.value, grant.value);
-                    let help = format!("add `\"{}\"` to the `capabilities` of `{}`", grant.value, name.value);
-                    self.error("beyond-capabilities", message, &grant.span, help);
-                }
-            }
         }
     }
 }

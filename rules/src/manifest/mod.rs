@@ -7,6 +7,7 @@
 //! What is deliberately not here: I/O. Whether a file exists, what a directory's language is and what a WIT package
 //! holds is asked where facts are gathered, with the spans that are kept here.
 
+mod ceiling;
 mod check;
 mod conform;
 mod defaults;
