@@ -5,6 +5,7 @@ mod commands;
 mod hermetic;
 mod hostile;
 mod limits;
+mod oracle;
 mod processes;
 #[cfg(target_os = "linux")]
 mod sandbox;
