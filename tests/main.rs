@@ -11,6 +11,7 @@ mod processes;
 mod sandbox;
 mod scenarios;
 mod simulate;
+mod strict;
 mod support;
 mod tidy;
 mod toolchains;
