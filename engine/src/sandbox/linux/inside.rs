@@ -56,10 +56,7 @@ pub(super) fn failed<E: Into<io::Error>>(what: &str, path: impl AsRef<Path>) -> 
 
 /// Lives the whole life of a sandbox, in a process that was just made for it.
 pub(super) fn live(ends: Ends, filter: &Filter) {
-    let job = match ends.job.try_clone() {
-        Ok(job) => job,
-        Err(_) => return,
-    };
+    let Ok(job) = ends.job.try_clone() else { return };
     if let Err(failed) = try_live(ends, filter) {
         // Whoever closed the other end does not want to know.
         let _ = report(&job, News::Failed(failed));
@@ -92,7 +89,7 @@ fn try_live(ends: Ends, filter: &Filter) -> Step<()> {
     let Some(action) = sys::fork_into(0).map_err(failed("start", &start.argv[0]))? else {
         let why = become_action(&ends, &setup, &start, filter);
         let _ = report(&ends.job, News::Failed(why));
-        std::process::exit(127);
+        sys::leave(127);
     };
     let Ends { job, stdout, stderr } = ends;
     // The streams come to their end when the action's processes have closed them.

@@ -101,7 +101,7 @@ fn try_spawn(request: Request, ends: Ends, filter: &Filter) -> Result<(), Failed
                 drop(mapped);
                 inside::live(ends, filter);
             }
-            std::process::exit(0);
+            sys::leave(0);
         }
     }
 }
