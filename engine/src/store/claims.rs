@@ -7,11 +7,11 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::volume::{Handle, Volume};
 use super::{Claim, StoreError, failed};
 use crate::digest::ActionKey;
 
@@ -21,6 +21,7 @@ type Shard = u16;
 /// The claims of this process.
 #[derive(Debug)]
 pub(super) struct Claims {
+    volume: Arc<dyn Volume>,
     dir: PathBuf,
     held: Arc<Mutex<HashMap<Shard, Held>>>,
 }
@@ -28,7 +29,7 @@ pub(super) struct Claims {
 /// A locked file, and the keys it is locked for.
 #[derive(Debug)]
 struct Held {
-    _lock: File,
+    _lock: Box<dyn Handle>,
     keys: HashSet<ActionKey>,
 }
 
@@ -41,8 +42,8 @@ impl Claim for HeldClaim {}
 
 impl Claims {
     /// The claims kept in `dir`.
-    pub(super) fn new(dir: PathBuf) -> Self {
-        Self { dir, held: Arc::default() }
+    pub(super) fn new(volume: Arc<dyn Volume>, dir: PathBuf) -> Self {
+        Self { volume, dir, held: Arc::default() }
     }
 
     /// See [`super::Results::try_claim`].
@@ -56,7 +57,7 @@ impl Claims {
             }
             Entry::Vacant(entry) => {
                 let path = self.dir.join(format!("{:03x}", shard(key)));
-                let Some(file) = try_lock(&path).map_err(failed("lock", &path))? else {
+                let Some(file) = try_lock(&*self.volume, &path).map_err(failed("lock", &path))? else {
                     return Ok(None);
                 };
                 entry.insert(Held { _lock: file, keys: HashSet::from([*key]) });
@@ -85,20 +86,16 @@ fn shard(key: &ActionKey) -> Shard {
 }
 
 /// The file, made if need be and locked; `None` when another process has it locked.
-pub(super) fn try_lock(path: &Path) -> io::Result<Option<File>> {
-    let open = || File::options().create(true).truncate(false).write(true).open(path);
-    let file = match (open(), path.parent()) {
+pub(super) fn try_lock(volume: &dyn Volume, path: &Path) -> io::Result<Option<Box<dyn Handle>>> {
+    let open = || volume.open_lock(path);
+    let handle = match (open(), path.parent()) {
         (Err(e), Some(parent)) if e.kind() == ErrorKind::NotFound => {
-            fs::create_dir_all(parent)?;
+            volume.make_directory(parent)?;
             open()?
         }
         (opened, _) => opened?,
     };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(e)) => Err(e),
-    }
+    Ok(handle.try_lock()?.then_some(handle))
 }
 
 /// What the mutex guards is whole between any two statements, so a panic elsewhere spoils nothing.
@@ -108,8 +105,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::volume::Os;
     use super::*;
     use crate::digest::Digest;
+
+    fn claims(dir: PathBuf) -> Claims {
+        Claims::new(Arc::new(Os), dir)
+    }
 
     fn key(first: u8, last: u8) -> ActionKey {
         let mut hash = [0; 32];
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn a_key_is_claimed_once_and_again_after_release() {
         let dir = tempfile::tempdir().unwrap();
-        let (ours, theirs) = (Claims::new(dir.path().join("c")), Claims::new(dir.path().join("c")));
+        let (ours, theirs) = (claims(dir.path().join("c")), claims(dir.path().join("c")));
         let claim = ours.try_claim(&key(1, 1)).unwrap();
         assert!(claim.is_some());
         assert!(ours.try_claim(&key(1, 1)).unwrap().is_none());
@@ -133,7 +135,7 @@ mod tests {
     #[test]
     fn keys_that_share_a_file_are_apart_within_a_process() {
         let dir = tempfile::tempdir().unwrap();
-        let (ours, theirs) = (Claims::new(dir.path().to_owned()), Claims::new(dir.path().to_owned()));
+        let (ours, theirs) = (claims(dir.path().to_owned()), claims(dir.path().to_owned()));
         let one = ours.try_claim(&key(1, 1)).unwrap();
         let two = ours.try_claim(&key(1, 2)).unwrap();
         assert!(one.is_some() && two.is_some());

@@ -3,10 +3,9 @@
 //! `engine/docs/store.md` has the layout and the argument why a crash at any moment does no harm.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -14,6 +13,7 @@ use super::atomic::{self, Incoming};
 use super::claims::Claims;
 use super::layout::Layout;
 use super::lease::{Lease, Toucher};
+use super::volume::{Handle, Os, Stream, Volume};
 use super::{ActionResult, Blobs, Claim, Results, StoreError, copy, failed, results};
 use crate::digest::{ActionKey, BlobDigest, DigestFunction};
 use crate::files::stamp::Stamp;
@@ -49,8 +49,14 @@ pub const MARK: &str = "version";
 /// A file of the store, opened.
 struct Opened {
     path: PathBuf,
-    file: File,
+    handle: Box<dyn Handle>,
     stamp: Stamp,
+}
+
+impl Opened {
+    fn stream(&self) -> Stream<'_> {
+        Stream(&*self.handle)
+    }
 }
 
 impl DiskStore {
@@ -59,9 +65,18 @@ impl DiskStore {
     /// # Errors
     /// [`StoreError`] when the directory can't be made, read or written, or holds a layout this program doesn't know.
     pub fn open(root: &Path, function: DigestFunction) -> Result<Self, StoreError> {
-        let layout = Layout::open(root)?;
-        let claims = Claims::new(layout.claims());
+        Self::open_on(Arc::new(Os), root, function)
+    }
+
+    /// Opens the store in a directory of a volume.
+    pub(crate) fn open_on(volume: Arc<dyn Volume>, root: &Path, function: DigestFunction) -> Result<Self, StoreError> {
+        let layout = Layout::open(Arc::clone(&volume), root)?;
+        let claims = Claims::new(volume, layout.claims());
         Ok(Self { layout, function, claims, toucher: Toucher::idle(), verified: Mutex::default() })
+    }
+
+    fn volume(&self) -> &dyn Volume {
+        &**self.layout.volume()
     }
 
     /// The directory it is in.
@@ -96,7 +111,7 @@ impl DiskStore {
         let twin = self.layout.blob(self.function, digest, !executable);
         let Some(opened) = self.open_blob(&twin, digest)? else { return Ok(None) };
         let incoming = Incoming::new(&self.layout)?;
-        let copied = copy::copy_digested(&opened.file, incoming.file(), self.function);
+        let copied = copy::copy_digested(&*opened.handle, incoming.handle(), self.function);
         if copied.map_err(failed("copy", &twin))? != digest {
             self.discard(&opened)?;
             return Ok(None);
@@ -107,19 +122,19 @@ impl DiskStore {
 
     /// The file of a blob, marked as used; `None` when it isn't there or can't be the blob because of its size.
     fn open_blob(&self, path: &Path, digest: BlobDigest) -> Result<Option<Opened>, StoreError> {
-        let file = match File::open(path) {
-            Ok(file) => file,
+        let handle = match self.volume().open(path) {
+            Ok(handle) => handle,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(failed("read", path)(e)),
         };
-        let mut stamp = Stamp::of_file(&file).map_err(failed("read", path))?;
-        if !self.toucher.touch(path, &stamp, 0)? {
+        let mut stamp = handle.stamp().map_err(failed("read", path))?;
+        if !self.toucher.touch(self.volume(), path, &stamp, 0)? {
             return Ok(None);
         }
-        let touched = Stamp::of_file(&file).map_err(failed("read", path))?;
+        let touched = handle.stamp().map_err(failed("read", path))?;
         self.carry_over(path, &stamp, touched);
         stamp = touched;
-        let opened = Opened { path: path.to_owned(), file, stamp };
+        let opened = Opened { path: path.to_owned(), handle, stamp };
         if stamp.size_bytes != digest.size_bytes() {
             self.discard(&opened)?;
             return Ok(None);
@@ -133,7 +148,8 @@ impl DiskStore {
         if self.is_verified(opened) {
             return Ok(true);
         }
-        let found: BlobDigest = self.function.digest_reader(&mut &opened.file).map_err(failed("read", &opened.path))?;
+        let found: BlobDigest =
+            self.function.digest_reader(&mut opened.stream()).map_err(failed("read", &opened.path))?;
         self.settle(opened, found == digest)
     }
 
@@ -168,8 +184,8 @@ impl DiskStore {
     /// Removes a file that isn't what its name says, unless another process has put a new one there by now.
     fn discard(&self, opened: &Opened) -> Result<(), StoreError> {
         self.verified_files().remove(&opened.path);
-        let removed = match Stamp::of(&opened.path) {
-            Ok(now) if now.inode == opened.stamp.inode => fs::remove_file(&opened.path),
+        let removed = match self.volume().stamp(&opened.path) {
+            Ok(now) if now.inode == opened.stamp.inode => self.volume().remove(&opened.path),
             Ok(_) => Ok(()),
             Err(e) => Err(e),
         };
@@ -190,9 +206,9 @@ impl DiskStore {
     fn is_present(&self, digest: BlobDigest) -> Result<bool, StoreError> {
         for executable in [false, true] {
             let path = self.layout.blob(self.function, digest, executable);
-            match Stamp::of(&path) {
+            match self.volume().stamp(&path) {
                 Ok(stamp) if stamp.size_bytes == digest.size_bytes() => {
-                    if self.toucher.touch(&path, &stamp, 0)? {
+                    if self.toucher.touch(self.volume(), &path, &stamp, 0)? {
                         return Ok(true);
                     }
                 }
@@ -222,15 +238,15 @@ impl DiskStore {
     }
 
     fn copy_from(&self, opened: &Opened, digest: BlobDigest, executable: bool, to: &Path) -> Result<bool, StoreError> {
-        let file = File::options().read(true).write(true).create_new(true).open(to).map_err(failed("create", to))?;
+        let file = self.volume().create(to).map_err(failed("create", to))?;
         let is_right = if self.is_verified(opened) {
-            copy::copy_unread(&opened.file, &file).map(|n| n == digest.size_bytes())
+            copy::copy_unread(&*opened.handle, &*file).map(|n| n == digest.size_bytes())
         } else {
-            copy::copy_digested(&opened.file, &file, self.function).map(|found| found == digest)
+            copy::copy_digested(&*opened.handle, &*file, self.function).map(|found| found == digest)
         };
-        let finished = is_right.and_then(|is_right| copy::finish_copy(&file, executable).map(|()| is_right));
+        let finished = is_right.and_then(|is_right| copy::finish_copy(&*file, executable).map(|()| is_right));
         if !matches!(finished, Ok(true)) {
-            fs::remove_file(to).map_err(failed("remove", to))?;
+            self.volume().remove(to).map_err(failed("remove", to))?;
         }
         self.settle(opened, finished.map_err(failed("write", to))?)
     }
@@ -260,7 +276,7 @@ impl Blobs for DiskStore {
     fn get(&self, digest: BlobDigest) -> Result<Option<Vec<u8>>, StoreError> {
         self.first_good(digest, |opened| {
             let mut bytes = Vec::with_capacity(usize::try_from(digest.size_bytes()).unwrap_or(0));
-            (&opened.file).read_to_end(&mut bytes).map_err(failed("read", &opened.path))?;
+            opened.stream().read_to_end(&mut bytes).map_err(failed("read", &opened.path))?;
             let is_right = self.settle(opened, self.function.digest(&bytes) == digest)?;
             Ok(is_right.then_some(bytes))
         })
@@ -284,18 +300,18 @@ impl Blobs for DiskStore {
 
     fn put_file(&self, path: &Path) -> Result<BlobDigest, StoreError> {
         let cannot_read = |e: io::Error| failed("read", path)(e);
-        let mut file = File::open(path).map_err(cannot_read)?;
-        if file.metadata().map_err(cannot_read)?.len() <= WHOLE_BYTES {
+        let mut file = self.volume().open(path).map_err(cannot_read)?;
+        if file.stamp().map_err(cannot_read)?.size_bytes <= WHOLE_BYTES {
             let mut bytes = Vec::new();
-            let n = (&file).take(WHOLE_BYTES + 1).read_to_end(&mut bytes).map_err(cannot_read)?;
+            let n = Stream(&*file).take(WHOLE_BYTES + 1).read_to_end(&mut bytes).map_err(cannot_read)?;
             if n as u64 <= WHOLE_BYTES {
                 return Blobs::put(self, &bytes);
             }
             // It grew meanwhile: stream it like any large file.
-            io::Seek::rewind(&mut file).map_err(cannot_read)?;
+            file = self.volume().open(path).map_err(cannot_read)?;
         }
         let incoming = Incoming::new(&self.layout)?;
-        let copied = copy::copy_digested(&file, incoming.file(), self.function);
+        let copied = copy::copy_digested(&*file, incoming.handle(), self.function);
         let digest = copied.map_err(failed("copy into the store", path))?;
         if !self.is_kept(digest)? {
             incoming.place(mode(false), &self.layout.blob(self.function, digest, false))?;
@@ -307,12 +323,12 @@ impl Blobs for DiskStore {
 impl Results for DiskStore {
     fn get(&self, key: &ActionKey) -> Result<Option<ActionResult>, StoreError> {
         let path = self.layout.record(self.function, key);
-        let found = results::read(&path, key)?;
+        let found = results::read(&self.layout, &path, key)?;
         if found.is_some()
-            && let Ok(stamp) = Stamp::of(&path)
+            && let Ok(stamp) = self.volume().stamp(&path)
         {
             // Gone by now or not, what was read is true.
-            self.toucher.touch(&path, &stamp, RESULT_SLACK_NS)?;
+            self.toucher.touch(self.volume(), &path, &stamp, RESULT_SLACK_NS)?;
         }
         Ok(found)
     }
@@ -323,7 +339,7 @@ impl Results for DiskStore {
 
     fn forget(&self, key: &ActionKey) -> Result<(), StoreError> {
         let path = self.layout.record(self.function, key);
-        match fs::remove_file(&path) {
+        match self.volume().remove(&path) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(failed("remove", &path)(e)),
             _ => Ok(()),
         }

@@ -9,12 +9,12 @@
 //! written while it works is safe from it even where no build holds one.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use super::claims;
 use super::disk::DiskStore;
+use super::layout::Layout;
 use super::lease::{self, Lease};
 use super::survey::{self, BlobFile, BlobId, RecordFile};
 use super::{StoreError, failed};
@@ -87,7 +87,9 @@ impl DiskStore {
     /// [`StoreError`] when the store can't be read or a file can't be removed. What was removed until then stays so.
     pub fn collect(&self, cap_bytes: u64) -> Result<Option<Collected>, StoreError> {
         let lock = self.layout.gc_lock();
-        let Some(_lock) = claims::try_lock(&lock).map_err(failed("lock", &lock))? else { return Ok(None) };
+        let Some(_lock) = claims::try_lock(&**self.layout.volume(), &lock).map_err(failed("lock", &lock))? else {
+            return Ok(None);
+        };
         let own = Lease::take(&self.layout)?;
         let records = survey::records(&self.layout)?;
         let blobs = survey::blobs(&self.layout)?;
@@ -123,7 +125,7 @@ impl DiskStore {
             blobs.iter().filter(|blob| !going.contains(&*blob.path)).map(|blob| blob.id).collect();
         for record in records {
             let is_useful = record.blobs.as_ref().is_some_and(|ids| ids.iter().all(|id| staying.contains(id)));
-            if !is_useful && remove(&record.path)? {
+            if !is_useful && remove(&self.layout, &record.path)? {
                 done.n_results += 1;
                 done.freed_bytes += record.stamp.size_bytes;
             }
@@ -134,33 +136,34 @@ impl DiskStore {
     /// Second phase: removes a blob's file unless it was used since it was marked.
     fn evict(&self, victim: &BlobFile) -> Result<bool, StoreError> {
         let is_unused = |now: &Stamp| now.mtime_ns == victim.stamp.mtime_ns && now.inode == victim.stamp.inode;
+        let volume = self.layout.volume();
         // Looking first spares nearly every file that is in use from being away for an instant.
-        if !Stamp::of(&victim.path).is_ok_and(|now| is_unused(&now)) {
+        if !volume.stamp(&victim.path).is_ok_and(|now| is_unused(&now)) {
             return Ok(false);
         }
         let name = victim.path.file_name().expect("blobs have names");
         let aside = self.layout.tmp().join(name);
-        match fs::rename(&victim.path, &aside) {
+        match volume.rename(&victim.path, &aside) {
             Ok(()) => {}
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
             Err(e) => return Err(failed("remove", &victim.path)(e)),
         }
-        let now = Stamp::of(&aside).map_err(failed("read", &aside))?;
+        let now = volume.stamp(&aside).map_err(failed("read", &aside))?;
         if is_unused(&now) {
-            return remove(&aside);
+            return remove(&self.layout, &aside);
         }
-        fs::rename(&aside, &victim.path).map_err(failed("put back", &victim.path))?;
+        volume.rename(&aside, &victim.path).map_err(failed("put back", &victim.path))?;
         Ok(false)
     }
 
     /// Temporary files of writers that died.
     fn remove_abandoned(&self, before_ns: i64, done: &mut Collected) -> Result<(), StoreError> {
-        for path in survey::list(&self.layout.tmp())? {
-            let stamp = match Stamp::of(&path) {
+        for path in survey::list(&self.layout, &self.layout.tmp())? {
+            let stamp = match self.layout.volume().stamp(&path) {
                 Err(e) if e.kind() == ErrorKind::NotFound => continue,
                 stamp => stamp.map_err(failed("read", &path))?,
             };
-            if stamp.mtime_ns < before_ns && remove(&path)? {
+            if stamp.mtime_ns < before_ns && remove(&self.layout, &path)? {
                 done.n_abandoned += 1;
                 done.freed_bytes += stamp.size_bytes;
             }
@@ -197,8 +200,8 @@ fn choose<'a>(
 }
 
 /// Removes a file. False when it was gone already.
-pub(super) fn remove(path: &Path) -> Result<bool, StoreError> {
-    match fs::remove_file(path) {
+pub(super) fn remove(layout: &Layout, path: &Path) -> Result<bool, StoreError> {
+    match layout.volume().remove(path) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
         Err(e) => Err(failed("remove", path)(e)),

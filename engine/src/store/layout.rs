@@ -1,9 +1,10 @@
 //! What stands where in a store directory, and which version of that this program understands.
 
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::volume::{self, Volume};
 use super::{StoreError, atomic, failed};
 use crate::digest::{ActionKey, BlobDigest, Digest, DigestFunction, parse_hex};
 
@@ -20,18 +21,19 @@ const EXECUTABLE_SUFFIX: &str = ".x";
 /// Every digest function a store may hold blobs of.
 pub(super) const FUNCTIONS: [DigestFunction; 2] = [DigestFunction::Blake3, DigestFunction::Sha256];
 
-/// The names in a store directory.
+/// The names in a store directory, and the file system that it is on.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
+    volume: Arc<dyn Volume>,
     root: PathBuf,
 }
 
 impl Layout {
     /// The layout below `root`, which is made when it isn't there.
-    pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
-        let layout = Self { root: root.to_owned() };
+    pub(super) fn open(volume: Arc<dyn Volume>, root: &Path) -> Result<Self, StoreError> {
+        let layout = Self { volume, root: root.to_owned() };
         for dir in [root, &layout.tmp(), &layout.claims(), &layout.leases()] {
-            fs::create_dir_all(dir).map_err(failed("create the directory", dir))?;
+            layout.volume.make_directory(dir).map_err(failed("create the directory", dir))?;
         }
         layout.check_version()?;
         Ok(layout)
@@ -39,8 +41,8 @@ impl Layout {
 
     fn check_version(&self) -> Result<(), StoreError> {
         let path = self.root.join("version");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
+        let text = match self.read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
             Err(e) => return Err(failed("read", &path)(e)),
         };
@@ -48,7 +50,7 @@ impl Layout {
         // cache may be written anew as well: everything else in a store is checked when it is read.
         let is_damaged = text.trim_end().parse::<u32>().is_err();
         if text.is_empty()
-            || is_damaged && fs::read(self.root.join("CACHEDIR.TAG")).is_ok_and(|tag| tag == CACHEDIR_TAG)
+            || is_damaged && self.read(&self.root.join("CACHEDIR.TAG")).is_ok_and(|tag| tag == CACHEDIR_TAG)
         {
             atomic::write(self, CACHEDIR_TAG, &self.root.join("CACHEDIR.TAG"))?;
             return atomic::write(self, format!("{VERSION}\n").as_bytes(), &path);
@@ -62,6 +64,16 @@ impl Layout {
             Err(_) => "its file `version` holds no number, so this is not a store; use another directory".to_owned(),
         };
         Err(failed("use the store", &self.root)(io::Error::other(why)))
+    }
+
+    /// The file system.
+    pub(super) fn volume(&self) -> &Arc<dyn Volume> {
+        &self.volume
+    }
+
+    /// All bytes of a file.
+    pub(super) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        volume::read(&*self.volume, path)
     }
 
     /// The store directory.
@@ -133,12 +145,15 @@ pub(super) fn parse_blob_name<K>(name: &str, size_bytes: u64) -> Option<(Digest<
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use super::volume::Os;
     use super::*;
 
     #[test]
     fn names_round_trip() {
         let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::open(dir.path()).unwrap();
+        let layout = Layout::open(Arc::new(Os), dir.path()).unwrap();
         let digest: BlobDigest = DigestFunction::Blake3.digest(b"x");
         for executable in [false, true] {
             let path = layout.blob(DigestFunction::Blake3, digest, executable);
@@ -152,20 +167,20 @@ mod tests {
     #[test]
     fn a_newer_layout_is_refused_by_name_and_a_torn_version_is_written_again() {
         let dir = tempfile::tempdir().unwrap();
-        Layout::open(dir.path()).unwrap();
+        Layout::open(Arc::new(Os), dir.path()).unwrap();
         let version = dir.path().join("version");
         assert_eq!(fs::read_to_string(&version).unwrap(), "1\n");
         fs::remove_file(&version).unwrap();
         fs::write(&version, "").unwrap();
-        Layout::open(dir.path()).unwrap();
+        Layout::open(Arc::new(Os), dir.path()).unwrap();
         fs::write(&version, "1\x0b\x7f").unwrap();
-        Layout::open(dir.path()).unwrap();
+        Layout::open(Arc::new(Os), dir.path()).unwrap();
         assert_eq!(fs::read_to_string(&version).unwrap(), "1\n");
         fs::remove_file(dir.path().join("CACHEDIR.TAG")).unwrap();
         for (text, says) in [("2\n", "layout 2"), ("hello", "not a store")] {
             fs::remove_file(&version).unwrap();
             fs::write(&version, text).unwrap();
-            let error = Layout::open(dir.path()).unwrap_err().to_string();
+            let error = Layout::open(Arc::new(Os), dir.path()).unwrap_err().to_string();
             assert!(error.contains(says) && error.contains(dir.path().to_str().unwrap()), "{error}");
         }
     }

@@ -5,22 +5,22 @@
 //! reports up to at least that; the collector never takes a blob stamped since the oldest live lease began. All of
 //! these stamps come from one clock, the file system's, so nothing depends on anybody else's.
 
-use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
-
 use super::layout::Layout;
+use super::volume::{Handle, Volume};
 use super::{StoreError, failed};
 use crate::files::stamp::Stamp;
 
 /// Protects every blob that the store reports while it is held. Released on drop, and when the process dies.
 #[derive(Debug)]
 pub struct Lease {
+    volume: Arc<dyn Volume>,
     /// Held for its lock.
-    _file: File,
+    _file: Box<dyn Handle>,
     path: PathBuf,
     start_ns: i64,
 }
@@ -28,22 +28,19 @@ pub struct Lease {
 impl Lease {
     /// A lease that starts now.
     pub(super) fn take(layout: &Layout) -> Result<Self, StoreError> {
-        let dir = layout.leases();
+        let (volume, dir) = (layout.volume(), layout.leases());
         loop {
-            let (file, path) = tempfile::Builder::new()
-                .prefix("lease-")
-                .tempfile_in(&dir)
-                .and_then(|temp| temp.keep().map_err(|e| e.error))
-                .map_err(failed("create a file in", &dir))?;
+            let made = volume.create_temporary(&dir, "lease-");
+            let (file, path) = made.map_err(failed("create a file in", &dir))?;
             file.lock().map_err(failed("lock", &path))?;
             // Between its creation and its locking the collector may have taken the file for a dead build's.
-            let start_ns = match (Stamp::of(&path), Stamp::of_file(&file)) {
+            let start_ns = match (volume.stamp(&path), file.stamp()) {
                 (Ok(named), Ok(ours)) if named.inode == ours.inode => ours.mtime_ns,
                 (Err(e), _) if e.kind() == ErrorKind::NotFound => continue,
                 (Err(e), _) | (_, Err(e)) => return Err(failed("read", &path)(e)),
                 (Ok(_), Ok(_)) => continue,
             };
-            return Ok(Self { _file: file, path, start_ns });
+            return Ok(Self { volume: Arc::clone(volume), _file: file, path, start_ns });
         }
     }
 
@@ -56,7 +53,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         // What can't be removed is found unlocked, and removed, by the next collection.
-        let _ = fs::remove_file(&self.path);
+        let _ = self.volume.remove(&self.path);
     }
 }
 
@@ -64,27 +61,25 @@ impl Drop for Lease {
 pub(super) fn oldest_live(layout: &Layout) -> Result<Option<i64>, StoreError> {
     let dir = layout.leases();
     let mut oldest = None;
-    for entry in fs::read_dir(&dir).map_err(failed("read", &dir))? {
-        let path = entry.map_err(failed("read", &dir))?.path();
-        if let Some(start_ns) = live_since(&path).map_err(failed("read", &path))? {
+    for path in layout.volume().list(&dir).map_err(failed("read", &dir))? {
+        if let Some(start_ns) = live_since(&**layout.volume(), &path).map_err(failed("read", &path))? {
             oldest = Some(oldest.map_or(start_ns, |oldest: i64| oldest.min(start_ns)));
         }
     }
     Ok(oldest)
 }
 
-fn live_since(path: &Path) -> io::Result<Option<i64>> {
-    let file = match File::open(path) {
+fn live_since(volume: &dyn Volume, path: &Path) -> io::Result<Option<i64>> {
+    let file = match volume.open(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Ok(Some(Stamp::of_file(&file)?.mtime_ns)),
-        Err(TryLockError::Error(e)) => Err(e),
-        Ok(()) => match fs::remove_file(path) {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
-            _ => Ok(None),
-        },
+    if !file.try_lock()? {
+        return Ok(Some(file.stamp()?.mtime_ns));
+    }
+    match volume.remove(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+        _ => Ok(None),
     }
 }
 
@@ -107,28 +102,34 @@ impl Toucher {
     }
 
     /// Brings the file's stamp up to the lease unless it is at most `slack_ns` older. False when the file is gone.
-    pub(super) fn touch(&self, path: &Path, stamp: &Stamp, slack_ns: i64) -> Result<bool, StoreError> {
+    pub(super) fn touch(
+        &self,
+        volume: &dyn Volume,
+        path: &Path,
+        stamp: &Stamp,
+        slack_ns: i64,
+    ) -> Result<bool, StoreError> {
         if stamp.mtime_ns.saturating_add(slack_ns) >= self.before_ns.load(Ordering::Relaxed) {
             return Ok(true);
         }
-        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-        let times = Timestamps { last_access: now, last_modification: now };
-        match rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW) {
+        match volume.touch(path) {
             Ok(()) => Ok(true),
-            Err(rustix::io::Errno::NOENT) => Ok(false),
-            Err(e) => Err(failed("mark as used", path)(e.into())),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(failed("mark as used", path)(e)),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
     fn leases_count_while_they_are_held_and_dead_ones_are_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::open(dir.path()).unwrap();
+        let layout = Layout::open(Arc::new(crate::store::volume::Os), dir.path()).unwrap();
         assert_eq!(oldest_live(&layout).unwrap(), None);
         let one = Lease::take(&layout).unwrap();
         let two = Lease::take(&layout).unwrap();

@@ -19,6 +19,7 @@ mod copy;
 mod layout;
 mod results;
 mod survey;
+pub(crate) mod volume;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,6 @@
 //! The body is a protocol-buffers message of our own, not the Remote Execution API's `ActionResult`: it also holds its
 //! key, so that a record that strayed under another name is no result, and how strong its sandbox was.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
@@ -102,8 +101,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(ActionKey, ActionResult)> {
 }
 
 /// The result under `key` in the file `path`; `None` when there is none that can be understood.
-pub(super) fn read(path: &Path, key: &ActionKey) -> Result<Option<ActionResult>, StoreError> {
-    match fs::read(path) {
+pub(super) fn read(layout: &Layout, path: &Path, key: &ActionKey) -> Result<Option<ActionResult>, StoreError> {
+    match layout.read(path) {
         Ok(bytes) => Ok(decode(&bytes).filter(|(found, _)| found == key).map(|(_, result)| result)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(failed("read", path)(e)),
@@ -122,7 +121,7 @@ pub(super) fn write(
     if atomic::incoming(layout, &bytes, &path)?.place_first(0o644, &path)? == Placed::Here {
         return Ok(result.clone());
     }
-    let found = read(&path, key)?;
+    let found = read(layout, &path, key)?;
     let stands = standing(found.as_ref(), result);
     if found.as_ref() != Some(stands) {
         // Weaker, or unreadable: it makes room.

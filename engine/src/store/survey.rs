@@ -1,7 +1,6 @@
 //! What is in a store: one walk over its directories, for the collector, the verifier and the figures.
 
 use std::collections::HashSet;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +39,7 @@ pub(super) struct RecordFile {
 pub(super) fn records(layout: &Layout) -> Result<Vec<RecordFile>, StoreError> {
     let mut all = Vec::new();
     for function in FUNCTIONS {
-        let files = files(&layout.records(function))?;
+        let files = files(layout, &layout.records(function))?;
         let read = |(path, stamp): (PathBuf, Stamp)| {
             let blobs = blobs_of(layout, function, &path)?;
             Ok(RecordFile { path, function, stamp, blobs })
@@ -54,7 +53,7 @@ pub(super) fn records(layout: &Layout) -> Result<Vec<RecordFile>, StoreError> {
 pub(super) fn blobs(layout: &Layout) -> Result<Vec<BlobFile>, StoreError> {
     let mut all = Vec::new();
     for function in FUNCTIONS {
-        for (path, stamp) in files(&layout.blobs(function))? {
+        for (path, stamp) in files(layout, &layout.blobs(function))? {
             let name = path.file_name().and_then(|name| name.to_str());
             if let Some((digest, _)) = name.and_then(|name| parse_blob_name(name, stamp.size_bytes)) {
                 let digest: BlobDigest = digest;
@@ -67,7 +66,7 @@ pub(super) fn blobs(layout: &Layout) -> Result<Vec<BlobFile>, StoreError> {
 
 /// Every blob that the result in `path` stands for, those of its trees included.
 fn blobs_of(layout: &Layout, function: DigestFunction, path: &Path) -> Result<Option<Vec<BlobId>>, StoreError> {
-    let bytes = match fs::read(path) {
+    let bytes = match layout.read(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(failed("read", path)(e)),
@@ -95,7 +94,7 @@ fn collect_blobs(
             OutputNode::Directory { tree: digest } => {
                 found.insert(*digest.hash());
                 let path = layout.blob(function, digest, false);
-                let bytes = match fs::read(&path) {
+                let bytes = match layout.read(&path) {
                     Ok(bytes) => bytes,
                     Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
                     Err(e) => return Err(failed("read", &path)(e)),
@@ -113,12 +112,12 @@ fn collect_blobs(
 }
 
 /// The regular files two levels below `dir`, with their stamps.
-fn files(dir: &Path) -> Result<Vec<(PathBuf, Stamp)>, StoreError> {
-    let shards = list(dir)?;
+fn files(layout: &Layout, dir: &Path) -> Result<Vec<(PathBuf, Stamp)>, StoreError> {
+    let shards = list(layout, dir)?;
     let listed = shards.par_iter().map(|shard| {
         let mut files = Vec::new();
-        for path in list(shard)? {
-            match Stamp::of(&path) {
+        for path in list(layout, shard)? {
+            match layout.volume().stamp(&path) {
                 Ok(stamp) if stamp.kind() == Kind::File => files.push((path, stamp)),
                 Ok(_) => {}
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
@@ -131,14 +130,9 @@ fn files(dir: &Path) -> Result<Vec<(PathBuf, Stamp)>, StoreError> {
 }
 
 /// What is in a directory, sorted; nothing when there is no such directory.
-pub(super) fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(failed("read", dir)(e)),
-    };
-    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-    let mut paths = paths.collect::<Result<Vec<_>, _>>().map_err(failed("read", dir))?;
-    paths.sort_unstable();
-    Ok(paths)
+pub(super) fn list(layout: &Layout, dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    match layout.volume().list(dir) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed.map_err(failed("read", dir)),
+    }
 }
