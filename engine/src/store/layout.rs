@@ -46,8 +46,9 @@ impl Layout {
             Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
             Err(e) => return Err(failed("read", &path)(e)),
         };
-        // An empty file is what a power cut leaves of a new one. One that is damaged in a directory that says it is a
+        // An empty file, or one of zeros, is what a power cut leaves of a new one. One that is damaged in a directory that says it is a
         // cache may be written anew as well: everything else in a store is checked when it is read.
+        let text = text.trim_end_matches('\0');
         let is_damaged = text.trim_end().parse::<u32>().is_err();
         if text.is_empty()
             || is_damaged && self.read(&self.root.join("CACHEDIR.TAG")).is_ok_and(|tag| tag == CACHEDIR_TAG)
@@ -171,8 +172,12 @@ mod tests {
         let version = dir.path().join("version");
         assert_eq!(fs::read_to_string(&version).unwrap(), "1\n");
         fs::remove_file(&version).unwrap();
-        fs::write(&version, "").unwrap();
-        Layout::open(Arc::new(Os), dir.path()).unwrap();
+        for torn in ["", "\0\0"] {
+            fs::write(&version, torn).unwrap();
+            fs::write(dir.path().join("CACHEDIR.TAG"), "\0").unwrap();
+            Layout::open(Arc::new(Os), dir.path()).unwrap();
+            assert_eq!(fs::read_to_string(&version).unwrap(), "1\n");
+        }
         fs::write(&version, "1\x0b\x7f").unwrap();
         Layout::open(Arc::new(Os), dir.path()).unwrap();
         assert_eq!(fs::read_to_string(&version).unwrap(), "1\n");
