@@ -6,6 +6,11 @@ use std::time::{Duration, Instant};
 pub trait Clock: Send + Sync {
     /// Time since some fixed moment.
     fn now(&self) -> Duration;
+
+    /// Waits; a simulated clock has its own idea of how.
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
 }
 
 /// The machine's monotonic clock.

@@ -247,7 +247,7 @@ fn claim(common: &Common<'_>, key: &ActionKey) -> Result<Option<Box<dyn Claim>>,
         if common.services.cancel.is_cancelled() {
             return Ok(None);
         }
-        std::thread::sleep(pause);
+        common.services.clock.sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));
     }
 }

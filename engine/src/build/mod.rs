@@ -96,6 +96,31 @@ pub fn build(
     history: &mut History,
     sink: &mut dyn EventSink,
 ) -> Outcome {
+    build_by(graph, request, services, history, sink, &mut Driver::run)
+}
+
+/// The same on the caller's thread alone, one task after the other: of `n` that are open, `choose(n)` says which is
+/// next. For simulations, which have to happen twice in the same order.
+#[cfg(any(test, feature = "testing"))]
+pub fn build_in_turn(
+    graph: &ActionGraph,
+    request: &Request<'_>,
+    services: &Services<'_>,
+    history: &mut History,
+    sink: &mut dyn EventSink,
+    choose: &mut dyn FnMut(usize) -> usize,
+) -> Outcome {
+    build_by(graph, request, services, history, sink, &mut |driver, orders| driver.run_in_turn(orders, choose))
+}
+
+fn build_by<'a, 'b>(
+    graph: &'a ActionGraph,
+    request: &'a Request<'a>,
+    services: &'a Services<'a>,
+    history: &'b mut History,
+    sink: &'b mut dyn EventSink,
+    run: &mut dyn FnMut(&mut Driver<'a, 'b>, Vec<Order>),
+) -> Outcome {
     let started = services.clock.now();
     let expected = |id: ActionId| expected_duration(graph, history, id);
     let rank = critical_path(graph, expected);
@@ -124,7 +149,7 @@ pub fn build(
     };
     let mut orders = orders;
     loop {
-        driver.run(orders);
+        run(&mut driver, orders);
         orders = driver.export();
         if orders.is_empty() {
             break;
@@ -196,7 +221,7 @@ struct Driver<'a, 'b> {
     cancel_told: bool,
 }
 
-impl Driver<'_, '_> {
+impl<'a> Driver<'a, '_> {
     /// Obeys the schedule until it is over.
     fn run(&mut self, orders: Vec<Order>) {
         let limits = self.request.limits;
@@ -205,18 +230,14 @@ impl Driver<'_, '_> {
         let (to_workers, tasks) = mpsc::channel::<Task>();
         let (answer, answers) = mpsc::channel::<Answer>();
         let tasks = std::sync::Mutex::new(tasks);
-        let common = worker::Common {
-            graph: self.graph,
-            services: self.services,
-            salt: self.request.salt,
-            trees: attempt::TreeCache::default(),
-        };
+        let common = self.common();
+        let send = move |task| to_workers.send(task).expect("workers outlive the loop");
         std::thread::scope(|scope| {
             for _ in 0..n_workers {
                 let (tasks, answer, common) = (&tasks, answer.clone(), &common);
                 scope.spawn(move || worker::serve(common, tasks, &answer));
             }
-            self.obey(orders, &to_workers);
+            self.obey(orders, &mut |task| send(task));
             while !self.schedule.is_over() {
                 let orders = match answers.recv_timeout(Duration::from_millis(50)) {
                     Ok(answer) => self.take(answer),
@@ -225,20 +246,50 @@ impl Driver<'_, '_> {
                         panic!("BUG: workers are gone while these are open: {:?}", self.schedule.stuck())
                     }
                 };
-                self.obey(orders, &to_workers);
-                if self.services.cancel.is_cancelled() && !self.cancel_told {
-                    self.cancel_told = true;
-                    let orders = self.schedule.step(Report::Cancelled);
-                    self.obey(orders, &to_workers);
-                }
+                self.obey(orders, &mut |task| send(task));
+                let orders = self.hear_cancel();
+                self.obey(orders, &mut |task| send(task));
             }
             // Workers end when there is nobody left to send them work.
-            drop(to_workers);
+            drop(send);
         });
         assert!(self.schedule.stuck().is_empty(), "BUG: these did not settle: {:?}", self.schedule.stuck());
     }
 
-    fn obey(&mut self, orders: Vec<Order>, to_workers: &mpsc::Sender<Task>) {
+    /// Obeys the schedule until it is over, without any thread but this one.
+    #[cfg(any(test, feature = "testing"))]
+    fn run_in_turn(&mut self, orders: Vec<Order>, choose: &mut dyn FnMut(usize) -> usize) {
+        let common = self.common();
+        let mut tasks = Vec::new();
+        self.obey(orders, &mut |task| tasks.push(task));
+        while !self.schedule.is_over() {
+            assert!(!tasks.is_empty(), "BUG: nothing is left to do while these are open: {:?}", self.schedule.stuck());
+            let task = tasks.remove(choose(tasks.len()));
+            let orders = self.take(worker::answer(&common, task));
+            self.obey(orders, &mut |task| tasks.push(task));
+            let orders = self.hear_cancel();
+            self.obey(orders, &mut |task| tasks.push(task));
+        }
+        assert!(self.schedule.stuck().is_empty(), "BUG: these did not settle: {:?}", self.schedule.stuck());
+    }
+
+    fn common(&self) -> worker::Common<'a> {
+        worker::Common {
+            graph: self.graph,
+            services: self.services,
+            salt: self.request.salt,
+            trees: attempt::TreeCache::default(),
+        }
+    }
+
+    /// Tells the schedule, once, that nothing more is wanted.
+    fn hear_cancel(&mut self) -> Vec<Order> {
+        let is_news = self.services.cancel.is_cancelled() && !self.cancel_told;
+        self.cancel_told |= is_news;
+        if is_news { self.schedule.step(Report::Cancelled) } else { Vec::new() }
+    }
+
+    fn obey(&mut self, orders: Vec<Order>, send: &mut dyn FnMut(Task)) {
         let mut orders = std::collections::VecDeque::from(orders);
         while let Some(order) = orders.pop_front() {
             match order {
@@ -248,7 +299,7 @@ impl Driver<'_, '_> {
                     let rewound = self.schedule.must_run(id);
                     let producers = self.producers_of(id);
                     let task = Task::Ask { id, lookup, rewound, remembered: remembered.map(Box::new), producers };
-                    to_workers.send(task).expect("workers outlive the loop");
+                    send(task);
                 }
                 Order::Run(id) => {
                     let prepared = self.prepared[id.index()].take().expect("a miss left what running needs");
@@ -265,7 +316,7 @@ impl Driver<'_, '_> {
                     let accelerators = self.accelerators_of(id);
                     let forced = self.request.forced.contains(&id);
                     let task = Task::Run { id, prepared, accelerators, forced };
-                    to_workers.send(task).expect("workers outlive the loop");
+                    send(task);
                 }
                 Order::Skip { action, because_of } => {
                     if !self.request.dry_run {

@@ -81,15 +81,19 @@ pub(super) fn serve(common: &Common<'_>, tasks: &Mutex<mpsc::Receiver<Task>>, an
         // The lock is held while waiting: one worker waits for a task, the others for the lock.
         let task = tasks.lock().expect("a worker that panics takes the build with it").recv();
         let Ok(task) = task else { return };
-        let id = task.id();
-        // The driver counts on an answer: a panic must not be the last that is heard of an action. What is shared with
-        // other tasks is whole between any two statements.
-        let answer = catch_unwind(AssertUnwindSafe(|| perform(common, task)))
-            .unwrap_or_else(|panic| attempt::failed(id, Failure::Bug { why: message_of(&*panic) }));
-        if answers.send(answer).is_err() {
+        if answers.send(answer(common, task)).is_err() {
             return;
         }
     }
+}
+
+/// Does what a task says, once.
+pub(super) fn answer(common: &Common<'_>, task: Task) -> Answer {
+    let id = task.id();
+    // The driver counts on an answer: a panic must not be the last that is heard of an action. What is shared with
+    // other tasks is whole between any two statements.
+    catch_unwind(AssertUnwindSafe(|| perform(common, task)))
+        .unwrap_or_else(|panic| attempt::failed(id, Failure::Bug { why: message_of(&*panic) }))
 }
 
 fn perform(common: &Common<'_>, task: Task) -> Answer {
