@@ -4,33 +4,39 @@
 //! asked for are compared with [`Model::made`], a few lines that know no keys, stores or caches; the build after that
 //! must run nothing; and every action that ran must have given the reason that the model expects of it.
 //!
-//! `RUN_SEEDS=100000` runs more seeds than the suite does; `RUN_SEED=17` runs one.
+//! Here the store is in memory, and faults are those of its contract. `simulate/disk.rs` does the same to the store on
+//! disk, by faults of the file system below it, with several processes at once.
+//!
+//! `RUN_SEEDS=100000 cargo test -p run-cli --test suite simulate` runs more seeds than the suite does, `RUN_SEED=17` runs
+//! one. Where seeds are not enough, `tests/kills.rs` kills real processes: `RUN_KILLS=500` does it more often.
+
+mod disk;
+mod hands;
+mod model;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use run_engine::action::{Action, ActionId, Input, Source, Work};
+use model::{FUNCTION, Model, SOURCE, id, label, path};
+use run_engine::action::{ActionId, Source};
 use run_engine::build::{self, Outcome, Request, Services};
 use run_engine::cancel::Cancel;
-use run_engine::digest::{ActionKey, BlobDigest, DigestFunction};
+use run_engine::digest::{ActionKey, BlobDigest};
 use run_engine::event::{Event, Failure, Ran, Status, Summary};
 use run_engine::explain::{Changed, Reason};
 use run_engine::files::scan::Sources;
 use run_engine::graph::ActionGraph;
 use run_engine::history::History;
-use run_engine::path::RelPath;
 use run_engine::sandbox::{Execution, Job, Sandbox, SandboxError};
 use run_engine::schedule::Limits;
 use run_engine::store::memory::MemoryStore;
 use run_engine::store::{Blobs, Output, OutputNode, Results, Strength};
-use run_engine::testing::action::process;
 use run_engine::testing::faults::{FaultyStore, FaultyTools, Lie, Plan, Rng};
 use run_engine::testing::tool::Toys;
 use run_engine::tree::{Node, Tree};
 
-const FUNCTION: DigestFunction = DigestFunction::Blake3;
 const SEEDS: u64 = 2_000;
 const ROUNDS: usize = 3;
 /// Worlds share nothing, so a few at a time go faster wherever there is more than one core.
@@ -55,7 +61,11 @@ fn an_incremental_build_equals_a_clean_one() {
                     }
                     let result = catch_unwind(AssertUnwindSafe(|| simulate(seed, None)));
                     let result = result.unwrap_or_else(|_| Err(format!("seed {seed}: the engine panicked")));
-                    result.unwrap_or_else(|e| panic!("{e}\nrun it again with RUN_SEED={seed}"));
+                    result.unwrap_or_else(|e| {
+                        panic!(
+                            "{e}\nrun it again with RUN_SEED={seed} cargo test -p run-cli --test suite simulate::an_"
+                        )
+                    });
                 }
             });
         }
@@ -103,121 +113,6 @@ fn processes_that_share_a_store_share_the_work() {
         let caught = (0..30).find_map(|seed| share(seed, Some(lie)).err());
         assert!(caught.is_some(), "{lie:?} goes unnoticed");
     }
-}
-
-/// What the user has, and what follows from it.
-#[derive(Clone)]
-struct Model {
-    steps: Vec<Step>,
-    sources: Vec<Vec<u8>>,
-}
-
-/// One action.
-#[derive(Clone)]
-struct Step {
-    needs: Vec<usize>,
-    accelerator: Option<usize>,
-    halves: bool,
-    is_builtin: bool,
-}
-
-impl Model {
-    fn random(rng: &mut Rng) -> Self {
-        let n_steps = 2 + rng.below(8);
-        let mut steps: Vec<Step> = Vec::new();
-        for at in 0..n_steps {
-            let is_builtin = rng.chance(300);
-            let needs: BTreeSet<usize> = (0..at.min(rng.below(4))).map(|_| rng.below(at)).collect();
-            let needs: Vec<usize> = needs.into_iter().collect();
-            let boosts = is_builtin && at > 0 && rng.chance(600);
-            let accelerator = boosts.then(|| rng.below(at)).filter(|a| !needs.contains(a));
-            steps.push(Step { needs, accelerator, halves: rng.chance(500), is_builtin });
-        }
-        let sources = (0..n_steps).map(|_| vec![b'a' + rng.below(6) as u8]).collect();
-        Self { steps, sources }
-    }
-
-    /// The oracle: what a clean build would leave, or `None` where something needed fails.
-    fn made(&self, at: usize) -> Option<Vec<u8>> {
-        let step = &self.steps[at];
-        let mut read = self.sources[at].clone();
-        for need in &step.needs {
-            read.extend(self.made(*need)?);
-        }
-        if read.contains(&b'!') {
-            return None;
-        }
-        let mut number = 7_u64;
-        for byte in read {
-            let byte = if step.halves { byte / 2 } else { byte };
-            number = number.wrapping_mul(1_099_511_628_211).wrapping_add(u64::from(byte)).wrapping_add(1);
-        }
-        Some(format!("{number:x};").into_bytes())
-    }
-
-    /// What an action reads, by where it stands and who made it: what its reasons may speak of.
-    fn reads(&self, at: usize) -> Option<BTreeMap<(String, String), String>> {
-        let digest = |bytes: &[u8]| FUNCTION.digest::<run_engine::digest::Blob>(bytes).to_string();
-        let mut reads = BTreeMap::from([((SOURCE.to_owned(), String::new()), digest(&self.sources[at]))]);
-        for need in &self.steps[at].needs {
-            reads.insert((place_of(*need), label(*need)), digest(&self.made(*need)?));
-        }
-        Some(reads)
-    }
-
-    fn edit(&mut self, rng: &mut Rng) {
-        let source = rng.below(self.sources.len());
-        let source = &mut self.sources[source];
-        match rng.below(10) {
-            0 => *source = b"!".to_vec(),
-            // The lowest bit is invisible to whoever halves.
-            1..=4 if source[0] != b'!' => source[0] ^= 1,
-            _ => *source = vec![b'a' + rng.below(6) as u8],
-        }
-    }
-
-    /// The graph as the engine wants it.
-    fn lower(&self, sources: &mut Sources, tool: &'static str) -> Vec<Action> {
-        let mut actions = Vec::new();
-        for (at, step) in self.steps.iter().enumerate() {
-            let how = if step.halves { "half" } else { "whole" };
-            let mut action = process(&label(at), &[tool, how, &at.to_string()]);
-            if step.is_builtin {
-                action.work = Work::Builtin { name: tool, revision: 1, args: vec![how.into(), at.to_string()] };
-            }
-            action.outputs = vec![path("out")];
-            let mut tree = Tree::new();
-            let digest = sources.made(&self.sources[at], FUNCTION);
-            tree.insert(&path(SOURCE), Node::File { digest, executable: false }).expect("the tree is empty");
-            action.inputs.push(Input { at: None, source: Source::Tree(tree) });
-            for need in &step.needs {
-                let source = Source::Output { action: id(*need), path: path("out") };
-                action.inputs.push(Input { at: Some(path(&place_of(*need))), source });
-            }
-            action.accelerators = step.accelerator.iter().map(|a| (label(*a), id(*a), path("out"))).collect();
-            actions.push(action);
-        }
-        actions
-    }
-}
-
-/// Where an action's own source stands: before everything else.
-const SOURCE: &str = "0-source";
-
-fn place_of(producer: usize) -> String {
-    format!("in/{producer:02}")
-}
-
-fn label(at: usize) -> String {
-    format!("step-{at:02}")
-}
-
-fn id(at: usize) -> ActionId {
-    ActionId(u32::try_from(at).expect("a small graph"))
-}
-
-fn path(text: &str) -> RelPath {
-    RelPath::new(text).expect("a path in a test")
 }
 
 /// What the model knows that the engine remembers of an action.
@@ -513,7 +408,7 @@ impl World {
         if counted != spoken_of.len() {
             return Err(format!("{counted} actions are counted, and {} were spoken of", spoken_of.len()));
         }
-        match self.needed(&asked.wanted).difference(&spoken_of).next() {
+        match self.model.needed(&asked.wanted).difference(&spoken_of).next() {
             Some(at) => Err(format!("nobody said what became of {}", label(*at))),
             None => Ok(()),
         }
@@ -521,7 +416,7 @@ impl World {
 
     /// Holds of a build on a good day: what can be made is there, and what can't has failed or waits for what has.
     fn check_complete(&self, asked: &Asked, told: &Told, outcome: &Outcome) -> Result<(), String> {
-        let needed = self.needed(&asked.wanted);
+        let needed = self.model.needed(&asked.wanted);
         let all_good = needed.iter().all(|at| self.model.made(*at).is_some());
         // Accelerators may fail too, and then stop a build that is not to keep going.
         let goes_on = asked.limits.keep_going || (all_good && told.summary.failed == 0);
@@ -533,17 +428,6 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    fn needed(&self, wanted: &[usize]) -> BTreeSet<usize> {
-        let mut needed = BTreeSet::new();
-        let mut stack = wanted.to_vec();
-        while let Some(at) = stack.pop() {
-            if needed.insert(at) {
-                stack.extend(&self.model.steps[at].needs);
-            }
-        }
-        needed
     }
 
     /// Every reason given is true. Returns what is remembered from here on.

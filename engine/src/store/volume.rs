@@ -110,7 +110,7 @@ impl Write for Stream<'_> {
 
 /// The operating system's files.
 #[derive(Debug)]
-pub(super) struct Os;
+pub(crate) struct Os;
 
 impl Volume for Os {
     fn make_directory(&self, path: &Path) -> io::Result<()> {
