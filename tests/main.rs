@@ -4,6 +4,7 @@ mod bad;
 mod commands;
 mod hermetic;
 mod hostile;
+mod kills;
 mod limits;
 mod oracle;
 mod processes;
