@@ -1,6 +1,8 @@
 //! Every test that runs the `run` binary, drives the whole engine, or looks at this repository: one binary, linked once.
 
 mod bad;
+#[cfg(target_os = "linux")]
+mod cheats;
 mod commands;
 mod hermetic;
 mod hostile;

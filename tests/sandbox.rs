@@ -104,7 +104,7 @@ fn an_action_finds_its_inputs_and_a_small_fixed_world() {
     let room = Room::new();
     assert_eq!(
         room.says("cat in/a; echo; pwd; ls; ls -A /"),
-        "input\n/build\nin\ntoolchain\nbuild\ndev\netc\nhome\nlib\nlib64\nproc\ntmp\nusr\n"
+        "input\n/build\nin\ntoolchain\nbin\nbuild\ndev\netc\nhome\nlib\nlib64\nproc\ntmp\nusr\n"
     );
     assert_eq!(
         room.says("env | sort"),

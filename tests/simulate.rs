@@ -497,7 +497,11 @@ impl Told {
             }
             Event::Skipped { action, .. } => self.skipped.push(action.index()),
             Event::Finished { summary } => (self.summary, self.finished) = (*summary, true),
-            Event::Planned { .. } | Event::Exported { .. } | Event::Degraded { .. } => {}
+            Event::Planned { .. }
+            | Event::Exported { .. }
+            | Event::Undeclared { .. }
+            | Event::Sandboxed { .. }
+            | Event::Degraded { .. } => {}
         }
     }
 }

@@ -220,3 +220,15 @@ pub enum Slot {
     /// The network, and next to no processor.
     Network,
 }
+
+/// How much a sandbox hides from what runs in it, from weakest to strongest. A result of a weaker sandbox is a miss
+/// where a stronger one is available, and only [`Strength::Full`] results go to a shared cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Strength {
+    /// A private directory and a fixed environment; the rest of the machine can be seen.
+    Bare,
+    /// The kernel refuses files outside the inputs, but processes, users and the machine's name can be seen.
+    Partial,
+    /// Nothing but declared inputs can be seen.
+    Full,
+}

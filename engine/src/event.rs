@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::action::ActionId;
+use crate::action::{ActionId, Strength};
 use crate::explain::Reason;
 use crate::path::RelPath;
 
@@ -40,6 +40,15 @@ pub enum Event<'a> {
         /// What it left, or why it failed.
         how: Ran<'a>,
     },
+    /// A failed action had looked for something outside of its inputs, as far as can be told. Follows its [`Event::Ran`].
+    Undeclared {
+        /// Which.
+        action: ActionId,
+        /// What it looked for, as a fragment that fits after "it looked for".
+        what: &'a str,
+        /// How it is declared, as a sentence without its end.
+        help: &'a str,
+    },
     /// An action was not tried, because something it needs failed or the build was cancelled.
     Skipped {
         /// Which.
@@ -53,6 +62,11 @@ pub enum Event<'a> {
         action: ActionId,
         /// Where.
         path: &'a RelPath,
+    },
+    /// Processes were run, in a sandbox of this strength. Told once, towards the end.
+    Sandboxed {
+        /// How strong.
+        strength: Strength,
     },
     /// Something optional is not to be had; the build goes on without it.
     Degraded {

@@ -34,6 +34,7 @@ pub mod target;
 #[cfg(test)]
 mod testing;
 pub mod toolchain;
+pub mod undeclared;
 pub mod value;
 pub mod versions;
 pub mod wiring;

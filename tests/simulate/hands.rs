@@ -163,7 +163,9 @@ impl Sandbox for Hands<'_> {
     }
 
     fn run(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Execution, SandboxError> {
-        let failed = |what| move |cause| SandboxError::Setup { what, path: "the sandbox".into(), cause };
+        let failed = |what: &'static str| {
+            move |cause| SandboxError::Setup { what: String::from(what), path: "the sandbox".into(), cause }
+        };
         self.process.step().map_err(failed("start a tool in"))?;
         let execution = self.toys.run(job, cancel)?;
         self.process.step().map_err(failed("collect from"))?;

@@ -3,11 +3,15 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use run_engine::sandbox::Sandbox as _;
+use run_engine::sandbox::ladder::{self, Strongest};
+use run_rules::session::Environment;
 use serde_json::json;
 
 use crate::context::Context;
 use crate::fail::{Failure, Kind};
 use crate::report::bytes;
+use crate::report::line::name_of;
 
 /// Check what this machine has to offer
 ///
@@ -33,7 +37,7 @@ enum Finding {
 
 const CHECKS: &[Check] = &[
     Check { name: "store", needed_for: "everything", vital: true, probe: store },
-    Check { name: "user namespaces", needed_for: "results that others may reuse", vital: false, probe: namespaces },
+    Check { name: "sandbox", needed_for: "results that others may reuse", vital: false, probe: sandbox },
     Check {
         name: "git",
         needed_for: "dependencies from git",
@@ -127,23 +131,20 @@ fn try_writing(directory: &Path) -> std::io::Result<()> {
     std::fs::remove_file(&probe)
 }
 
-/// Unprivileged namespaces, which full isolation is made of.
-fn namespaces(context: &Context) -> Finding {
-    if !cfg!(target_os = "linux") {
-        let remedy = "builds here use what isolation the system offers; share results from Linux".to_owned();
-        return Finding::Missing { found: "only Linux has them".to_owned(), remedy };
-    }
-    let Some(unshare) = context.env.find_program("unshare") else {
-        let remedy = "install util-linux".to_owned();
-        return Finding::Missing { found: "can't be tried without `unshare`".to_owned(), remedy };
+/// The sandbox, tried as a build would.
+fn sandbox(context: &Context) -> Finding {
+    let Ok(Environment { program, scratch, clients, .. }) = context.env.for_rules() else {
+        let remedy = "set `SOURCE_DATE_EPOCH` to a number, or unset it".to_owned();
+        return Finding::Missing { found: "can't be tried in this environment".to_owned(), remedy };
     };
-    match said(Command::new(unshare).args(["--user", "--map-root-user", "--mount", "true"])) {
-        Ok(_) => Finding::Fine("allowed".to_owned()),
-        Err(why) => Finding::Missing {
-            found: format!("refused: {why}"),
-            remedy: "allow them: in a container with `--security-opt seccomp=unconfined`, on Ubuntu with \
-                     `sysctl kernel.apparmor_restrict_unprivileged_userns=0`"
-                .to_owned(),
+    let n_cores = context.env.cores.get() as usize;
+    let sandbox = Strongest::new(ladder::Options { program, scratch, clients, n_cores });
+    let strength = name_of(sandbox.strength());
+    match sandbox.refusals() {
+        [] => Finding::Fine(format!("{strength}: an action sees what it declares and nothing else")),
+        [refusal, ..] => Finding::Missing {
+            found: format!("{strength} only: {}", refusal.why),
+            remedy: refusal.helps.join("\n            "),
         },
     }
 }

@@ -59,6 +59,14 @@ enum Public<'a> {
         what: &'a str,
         instead: &'a str,
     },
+    Sandbox {
+        strength: &'static str,
+    },
+    Undeclared {
+        action: &'a str,
+        what: &'a str,
+        help: &'a str,
+    },
     Finished {
         ok: bool,
         built: u32,
@@ -142,6 +150,8 @@ fn public<'a>(event: &'a Event<'a>, cast: &'a Cast) -> Public<'a> {
                 Public::Failed { action: name(*action), duration_ms: milliseconds(*took), failure: failure(why) }
             }
         },
+        Event::Sandboxed { strength } => Public::Sandbox { strength: super::line::name_of(*strength) },
+        Event::Undeclared { action, what, help } => Public::Undeclared { action: name(*action), what, help },
         Event::Skipped { action, because_of } => {
             Public::Skipped { action: name(*action), because_of: because_of.map(name) }
         }

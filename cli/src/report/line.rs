@@ -1,6 +1,6 @@
 //! Events → one line for each action that ran, for logs and for scrolling past.
 
-use run_engine::action::ActionId;
+use run_engine::action::{ActionId, Strength};
 use run_engine::event::{Event, Failure, Ran, Streams};
 use run_engine::explain::Reason;
 
@@ -62,6 +62,7 @@ impl Lines {
                     Ran::Failed { failure } => failed(label, &took, failure),
                 }
             }
+            Event::Undeclared { what, help, .. } => format!("  it looked for {what}\n  help: {help}\n"),
             Event::Skipped { action, because_of: Some(failed) } => {
                 format!("skipped: {}, which needs {}\n", self.cast.label(*action), self.cast.label(*failed))
             }
@@ -70,6 +71,8 @@ impl Lines {
                 self.exported = true;
                 String::new()
             }
+            Event::Sandboxed { strength } if self.detail.output => format!("sandbox: {}\n", name_of(*strength)),
+            Event::Sandboxed { .. } => String::new(),
             Event::Degraded { what, instead } => format!("warning: {what}: {instead}\n"),
             Event::Finished { summary } => {
                 let reused = summary.reused_local + summary.reused_remote;
@@ -103,6 +106,15 @@ impl Lines {
             text = format!("built: {label}, {took}{unchanged}\n");
         }
         text + &output
+    }
+}
+
+/// What people call a strength.
+pub(crate) const fn name_of(strength: Strength) -> &'static str {
+    match strength {
+        Strength::Bare => "bare",
+        Strength::Partial => "partial",
+        Strength::Full => "full",
     }
 }
 

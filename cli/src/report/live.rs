@@ -49,7 +49,7 @@ impl Live {
             }
             Event::Skipped { .. } => self.settle_one(),
             Event::Finished { .. } => return self.bar.finish_and_clear(),
-            Event::Exported { .. } | Event::Degraded { .. } => {}
+            Event::Exported { .. } | Event::Degraded { .. } | Event::Undeclared { .. } | Event::Sandboxed { .. } => {}
         }
         self.bar.set_message(self.message());
     }

@@ -5,7 +5,7 @@ mod bytes;
 pub(crate) mod console;
 pub(crate) mod ending;
 pub(crate) mod json;
-mod line;
+pub(crate) mod line;
 mod live;
 pub(crate) mod reason;
 pub(crate) mod summary;

@@ -70,10 +70,11 @@ impl Strongest {
         &self.chosen().refusals
     }
 
-    /// The same, if a sandbox was needed at all.
+    /// How strong it is and what this machine refuses, if a sandbox was needed at all.
     #[must_use]
-    pub fn refusals_met(&self) -> &[Refusal] {
-        self.chosen.get().map_or(&[], |chosen| &chosen.refusals)
+    pub fn if_needed(&self) -> Option<(Strength, &[Refusal])> {
+        let chosen = self.chosen.get()?;
+        Some((chosen.sandbox.strength(), &chosen.refusals))
     }
 }
 

@@ -82,6 +82,9 @@ pub struct Execution {
     pub outputs: Result<Vec<Output>, OutputError>,
 }
 
+/// Where the input root stands for a process in a sandbox that has a root of its own. One that has not puts it anywhere.
+pub const INPUT_ROOT: &str = "/build";
+
 /// How much of a stream is kept: its beginning. A process that writes more goes on; the rest is counted and dropped.
 pub const STREAM_BYTES_MAX: usize = 8 * 1024 * 1024;
 

@@ -42,10 +42,14 @@ pub fn library_directory() -> PathBuf {
     PathBuf::from(DIRECTORIES.iter().find(has_libc).copied().unwrap_or("/lib"))
 }
 
-/// The files of the loader and the C library, as far as this machine has them.
+/// The one locale that every program may expect besides `C`.
+const LOCALES: &[&str] = &["/usr/lib/locale/C.utf8", "/usr/lib/locale/C.UTF-8"];
+
+/// The files of the loader and the C library, and the directory of its locale, as far as this machine has them.
 #[must_use]
 pub fn files() -> Vec<PathBuf> {
     let directory = library_directory();
     let libraries = LIBRARIES.iter().map(|name| directory.join(name));
-    LOADERS.iter().map(PathBuf::from).chain(libraries).filter(|file| file.is_file()).collect()
+    let named = LOADERS.iter().chain(LOCALES).map(PathBuf::from);
+    named.chain(libraries).filter(|file| file.exists()).collect()
 }

@@ -32,6 +32,7 @@ use std::time::Duration;
 use crate::digest::{ActionKey, BlobDigest, DigestFunction};
 use crate::path::RelPath;
 
+pub use crate::action::Strength;
 pub use copy::fixed_mtime;
 
 /// Content-addressed bytes.
@@ -148,18 +149,6 @@ pub enum OutputNode {
         /// The digest of its [`crate::tree::Tree::encode_whole`] bytes, which are in the store.
         tree: BlobDigest,
     },
-}
-
-/// How much a sandbox hides from what runs in it, from weakest to strongest. A result of a weaker sandbox is a miss
-/// where a stronger one is available, and only [`Strength::Full`] results go to a shared cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Strength {
-    /// A private directory and a fixed environment; the rest of the machine can be seen.
-    Bare,
-    /// The kernel refuses files outside the inputs, but processes, users and the machine's name can be seen.
-    Partial,
-    /// Nothing but declared inputs can be seen.
-    Full,
 }
 
 /// Which of two results for one key is kept: the first, unless the second comes from a stronger sandbox.

@@ -447,6 +447,8 @@ impl Told<'_> {
             Event::Skipped { action, because_of: None } => (*action, format!("skipped {}", label(*action))),
             Event::Exported { action, path } => (*action, format!("wrote {path}")),
             Event::Planned { .. }
+            | Event::Undeclared { .. }
+            | Event::Sandboxed { .. }
             | Event::Ran { how: Ran::Built { .. }, .. }
             | Event::Degraded { .. }
             | Event::Finished { .. } => return,

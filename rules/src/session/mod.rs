@@ -15,11 +15,11 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use run_engine::action::ActionId;
+use run_engine::action::{Action, ActionId, Source, Work};
 use run_engine::build::{Outcome, Request, Services, build};
 use run_engine::cancel::Cancel;
 use run_engine::clock::MonotonicClock;
-use run_engine::event::{Event, EventSink};
+use run_engine::event::{Event, EventSink, Failure, Ran};
 use run_engine::files::materialize::MaterializeError;
 use run_engine::files::stamp::Stamp;
 use run_engine::files::stat_cache::StatCache;
@@ -27,7 +27,9 @@ use run_engine::graph::ActionGraph;
 use run_engine::history::History;
 use run_engine::path::RelPath;
 use run_engine::sandbox::ladder::{self, Refusal, Strongest};
+use run_engine::sandbox::{INPUT_ROOT, Sandbox as _};
 use run_engine::schedule::Limits;
+use run_engine::store::Strength;
 use run_engine::store::disk::DiskStore;
 
 use crate::builtin::Table;
@@ -37,7 +39,9 @@ use crate::facts::tools::Watched;
 use crate::host::OptLevel;
 use crate::lower::Lowered;
 use crate::manifest::{Manifest, Profile};
+use crate::rule::WORK;
 use crate::target::Target;
+use crate::undeclared::{self, Asker, Undeclared};
 
 use state::State;
 
@@ -179,13 +183,14 @@ impl Session {
             cancel,
         };
         let mut ended = None;
-        let weaker = &mut |sink: &mut dyn EventSink| {
-            for refusal in sandbox.refusals_met() {
-                sink.event(Event::Degraded { what: "the sandbox", instead: &weaker_instead(refusal) });
-            }
-        };
         let mut all_but_end = |event: Event<'_>| match event {
             Event::Finished { summary } => ended = Some(summary),
+            Event::Ran { action, how: Ran::Failed { failure }, .. } => {
+                sink.event(event);
+                for Undeclared { what, help } in undeclared(&self.lowered, &self.options, action, failure, &sandbox) {
+                    sink.event(Event::Undeclared { action, what: &what, help: &help });
+                }
+            }
             event => sink.event(event),
         };
         let mut outcome = build(&self.lowered.graph, &request, &services, &mut self.history, &mut all_but_end);
@@ -197,7 +202,12 @@ impl Session {
             };
             outcome = build(&self.lowered.graph, &request, &services, &mut self.history, &mut all_but_plan);
         } else if let Some(summary) = ended {
-            weaker(sink);
+            if let Some((strength, refusals)) = sandbox.if_needed() {
+                sink.event(Event::Sandboxed { strength });
+                for refusal in refusals {
+                    sink.event(Event::Degraded { what: "the sandbox", instead: &weaker_instead(refusal) });
+                }
+            }
             sink.event(Event::Finished { summary });
         }
         if !options.dry_run {
@@ -265,6 +275,47 @@ const fn level(profile: Profile) -> OptLevel {
         Profile::Release => OptLevel::Speed,
         Profile::Debug => OptLevel::None,
     }
+}
+
+/// What a failed process looked for in vain. Where the sandbox hides nothing, that it did not find something is no news.
+fn undeclared(
+    lowered: &Lowered,
+    options: &Options,
+    action: ActionId,
+    failure: &Failure,
+    sandbox: &Strongest,
+) -> Vec<Undeclared> {
+    let Failure::Ended { stdout, stderr, .. } = failure else { return Vec::new() };
+    let is_process = matches!(lowered.graph.action(action).work, Work::Process { .. });
+    let target = lowered.targets.iter().find(|target| target.actions.contains(&action));
+    let Some(target) = target.filter(|_| is_process && sandbox.strength() > Strength::Bare) else {
+        return Vec::new();
+    };
+    let asker = Asker {
+        name: &target.name,
+        kind: target.kind,
+        project: &options.root,
+        inside: &format!("{INPUT_ROOT}/{WORK}"),
+        path: &options.environment.path,
+        has: &|path| has(lowered.graph.action(action), path),
+    };
+    undeclared::look(&[stderr, stdout].map(|said| String::from_utf8_lossy(said)).join("\n"), &asker)
+}
+
+/// Whether a path of the project is part of an action's input root, as far as that was known before the build.
+fn has(action: &Action, path: &RelPath) -> bool {
+    let inside = RelPath::new(WORK).expect("a plain name").join(path);
+    action.inputs.iter().any(|input| {
+        let below = match &input.at {
+            None => Some(inside.clone()),
+            Some(at) if *at == inside => return true,
+            Some(at) => inside.strip_prefix(at),
+        };
+        match (&input.source, below) {
+            (Source::Tree(tree), Some(below)) => tree.find(&below).is_some(),
+            _ => false,
+        }
+    })
 }
 
 /// What is told of a sandbox that this machine refuses.

@@ -229,12 +229,18 @@ impl Toolchains {
         let temporary = tempfile::tempdir_in(&self.directory)?;
         for file in files {
             let target = temporary.path().join(&file.at);
-            if let Some(parent) = target.parent() {
-                fs::create_dir_all(parent)?;
+            for above in ancestors_below(&target, temporary.path()) {
+                fs::create_dir_all(above)?;
             }
             fs::copy(&file.from, &target)?;
             let mode = fs::metadata(&target)?.permissions().mode();
             fs::set_permissions(&target, fs::Permissions::from_mode(if mode & 0o111 == 0 { 0o444 } else { 0o555 }))?;
+        }
+        // Whatever the umask: what runs the tools may be another user than who copied them.
+        for file in files {
+            for above in ancestors_below(&temporary.path().join(&file.at), temporary.path()) {
+                fs::set_permissions(above, fs::Permissions::from_mode(0o755))?;
+            }
         }
         let made = temporary.keep();
         match fs::rename(&made, to) {
@@ -247,6 +253,11 @@ impl Toolchains {
             }
         }
     }
+}
+
+/// The directories above a file, from `root` on.
+fn ancestors_below<'p>(file: &'p Path, root: &'p Path) -> impl Iterator<Item = &'p Path> {
+    file.ancestors().skip(1).take_while(move |above| above.starts_with(root))
 }
 
 /// Removes a copy that is not what it should be. What can't be removed is found out by whoever writes in its place.

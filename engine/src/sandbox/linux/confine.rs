@@ -37,12 +37,16 @@ pub(super) fn limit(bytes_max: u64, processes_max: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives up every capability, for good.
-pub(super) fn drop_capabilities() -> io::Result<()> {
-    // Those that this kernel doesn't know can't be given up, and need not be.
+/// Sees to it that no program can bring a capability back. While the capability to do so is there.
+pub(super) fn empty_bounding_set() {
     for capability in CapabilitySet::all().iter() {
+        // Those that this kernel doesn't know can't be taken out, and need not be.
         let _ = rustix::thread::remove_capability_from_bounding_set(capability);
     }
+}
+
+/// Gives up every capability.
+pub(super) fn drop_capabilities() -> io::Result<()> {
     let none = CapabilitySet::empty();
     Ok(rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?)
 }

@@ -101,6 +101,8 @@ fn try_live(ends: Ends, filter: &Filter) -> Step<()> {
 /// Builds the new root, all but the inputs, and opens the directory that is to hold them.
 fn build(setup: &Setup) -> Step<OwnedFd> {
     let place = Path::new(&setup.place);
+    // The user's would decide who may use what is made here.
+    rustix::process::umask(Mode::from_raw_mode(0o022));
     rustix::system::sethostname(setup.hostname.as_bytes()).map_err(failed("set", "the host name"))?;
     rustix::system::setdomainname(b"(none)").map_err(failed("set", "the domain name"))?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
@@ -249,21 +251,18 @@ fn confine_and_find(ends: &Ends, setup: &Setup, start: &Start, filter: &Filter) 
     rustix::stdio::dup2_stdin(&nothing).map_err(failed("redirect", "standard input"))?;
     rustix::stdio::dup2_stdout(&ends.stdout).map_err(failed("redirect", "standard output"))?;
     rustix::stdio::dup2_stderr(&ends.stderr).map_err(failed("redirect", "standard error"))?;
-    rustix::process::umask(Mode::from_raw_mode(0o022));
     rustix::process::chdir(&start.directory).map_err(failed("enter", &start.directory))?;
     if let Some(core) = setup.only_core {
         let mut cores = CpuSet::new();
         cores.set(usize::try_from(core).unwrap_or_default());
         sched_setaffinity(None, &cores).map_err(failed("stay on", "one core"))?;
     }
+    confine::empty_bounding_set();
     if rustix::process::geteuid().as_raw() != setup.user {
         let (user, group) = (rustix::process::Uid::from_raw(setup.user), rustix::process::Gid::from_raw(setup.user));
         rustix::thread::set_thread_groups(&[]).map_err(failed("leave", "all groups"))?;
         rustix::thread::set_thread_res_gid(group, group, group).map_err(failed("join", "the group"))?;
-        // Capabilities are given up further down: until then the bounding set can still be emptied.
-        rustix::thread::set_keep_capabilities(true).map_err(failed("keep", "capabilities"))?;
         rustix::thread::set_thread_res_uid(user, user, user).map_err(failed("become", "the user"))?;
-        rustix::thread::set_keep_capabilities(false).map_err(failed("keep", "no capabilities"))?;
     }
     confine::limit(setup.bytes_max, setup.processes_max).map_err(failed("set", "limits"))?;
     confine::drop_capabilities().map_err(failed("give up", "capabilities"))?;

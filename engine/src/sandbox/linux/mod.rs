@@ -35,7 +35,7 @@ use self::shown::Shown;
 use self::spawner::{Request, Spawner};
 use super::running::{Running, Streams, watch};
 use super::scratch::{Private, Scratch};
-use super::{Clients, Execution, Job, OutputError, Sandbox, SandboxError, collect};
+use super::{Clients, Execution, INPUT_ROOT, Job, OutputError, Sandbox, SandboxError, collect};
 use crate::action::Network;
 use crate::cancel::Cancel;
 use crate::event::Status;
@@ -70,7 +70,7 @@ pub struct World {
 impl World {
     /// The one that every action is run in.
     pub const USUAL: Self =
-        Self { root: "/build", home: "/home/run", temporary: "/tmp", user: 1000, user_name: "run", hostname: "run" };
+        Self { root: INPUT_ROOT, home: "/home/run", temporary: "/tmp", user: 1000, user_name: "run", hostname: "run" };
 
     fn files(self, network: bool) -> Vec<SmallFile> {
         let Self { home, user, user_name, hostname, .. } = self;
