@@ -8,7 +8,8 @@
 //! 4. [`lower`]: targets → actions, each by its [`rule`]; a language is a row of [`lang`]. Pure.
 //!
 //! Beside the line: [`step`], [`wiring`] and [`value`] know WebAssembly's interfaces, [`host`] runs components,
-//! [`builtin`] are the actions that are functions of ours, [`cargo`] and [`toolchain`] know other people's tools.
+//! [`builtin`] are the actions that are functions of ours, [`cargo`] and [`toolchain`] know other people's tools, and
+//! [`difference`] says where two artifacts part that should be the same.
 //!
 //! What is deliberately not here: printing, flags, the environment of the process (it arrives as
 //! [`session::Environment`]), and how an action is scheduled, cached or run.
@@ -18,6 +19,7 @@ pub mod capability;
 pub mod cargo;
 pub mod codes;
 pub mod diagnostic;
+pub mod difference;
 pub mod facts;
 pub mod host;
 pub mod lang;
