@@ -465,7 +465,9 @@ impl World {
                     .map(|change| match &change.what {
                         Changed::Source { path } => ((path.clone(), String::new()), &change.old, &change.new),
                         Changed::Made { path, by } => ((path.clone(), by.clone()), &change.old, &change.new),
-                        Changed::Field { .. } => ((String::new(), String::new()), &change.old, &change.new),
+                        Changed::Mounted { .. } | Changed::Field { .. } => {
+                            ((String::new(), String::new()), &change.old, &change.new)
+                        }
                     })
                     .map(|(what, old, new)| (what, old.clone(), new.clone()))
                     .collect();

@@ -6,6 +6,7 @@ mod context;
 mod env;
 mod exit;
 mod fail;
+mod keys;
 mod put;
 mod render;
 mod report;

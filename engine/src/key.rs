@@ -185,8 +185,19 @@ pub struct KeyRecord {
 pub struct InputLine {
     /// What is there: a digest, or a link's target.
     pub value: String,
-    /// The label of the action that made it, or the name of the mounted tree; empty for a source file.
-    pub from: String,
+    /// Whose it is.
+    pub from: Origin,
+}
+
+/// Where an input comes from, by name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The user, or the caller who made the graph.
+    Source,
+    /// The action of this label made it.
+    Action(String),
+    /// The mounted tree of this name.
+    Mounted(String),
 }
 
 /// An action's input root, put together from its parts.
@@ -222,14 +233,18 @@ impl InputRoot {
                 Source::Tree(tree) => {
                     root.staged.merge(at, tree)?;
                     tree.walk(&mut |path, node| {
-                        root.lines.insert(crate::path::under(at, path).to_string(), line(node, "", function));
+                        root.lines
+                            .insert(crate::path::under(at, path).to_string(), line(node, Origin::Source, function));
                     });
                 }
                 Source::Output { action: producer, path } => {
                     let Some((node, label)) = outputs(*producer, path) else {
                         return Err(Conflict { path: path.clone(), why: "is not among what its producer left" });
                     };
-                    root.lines.insert(at.map_or(".", RelPath::as_str).to_owned(), line(&node, &label, function));
+                    root.lines.insert(
+                        at.map_or(".", RelPath::as_str).to_owned(),
+                        line(&node, Origin::Action(label), function),
+                    );
                     match (at, node) {
                         (None, Node::Directory(tree)) => root.staged.merge(None, &tree)?,
                         (None, node) => root.staged.insert(path, node)?,
@@ -242,7 +257,7 @@ impl InputRoot {
                         return Err(Conflict { path, why: MOUNT_NEEDS_PLACE });
                     };
                     let node = Node::Directory(mounted.tree.clone());
-                    root.lines.insert(at.to_string(), line(&node, &mounted.name, function));
+                    root.lines.insert(at.to_string(), line(&node, Origin::Mounted(mounted.name.clone()), function));
                     root.mounts.push((at.clone(), std::sync::Arc::clone(mounted)));
                 }
             }
@@ -266,14 +281,14 @@ impl InputRoot {
     }
 }
 
-fn line(node: &Node, from: &str, function: DigestFunction) -> InputLine {
+fn line(node: &Node, from: Origin, function: DigestFunction) -> InputLine {
     let value = match node {
         Node::File { digest, executable: false } => digest.to_string(),
         Node::File { digest, executable: true } => format!("{digest} executable"),
         Node::Symlink { target } => format!("-> {target}"),
         Node::Directory(tree) => tree.digest(function).to_string(),
     };
-    InputLine { value, from: from.to_owned() }
+    InputLine { value, from }
 }
 
 impl KeySink for KeyRecord {

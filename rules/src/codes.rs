@@ -1,5 +1,7 @@
 //! Every diagnostic code with its paragraph; `run v2 help CODE` prints it.
 
+use crate::diagnostic::Diagnostic;
+
 /// One kind of problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Code {
@@ -15,6 +17,12 @@ pub struct Code {
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Code> {
     CODES.binary_search_by_key(&name, |code| code.name).ok().map(|i| &CODES[i])
+}
+
+/// The problem of a file that was to be compared with. The command line reads such files, and has no codes of its own.
+#[must_use]
+pub fn bad_key_records(message: String) -> Diagnostic {
+    Diagnostic::error("bad-key-records", message)
 }
 
 /// Every code, sorted by name.
@@ -100,6 +108,14 @@ pub const CODES: &[Code] = &[
         paragraph: "Paths are keyed, stored and shared between machines as UTF-8 with `/` between names. A name \
                     in another encoding, or with a `\\` in it, has no such form, and leaving the file out would \
                     build something else than what is there. Rename it, or have git ignore it.",
+    },
+    Code {
+        name: "bad-key-records",
+        summary: "a file that holds no key records",
+        paragraph: "`run v2 why TARGET --against FILE` compares the keys of this machine with those of another, which \
+                    that one writes with `run v2 why TARGET --export FILE`. The file is JSON, and says of itself what \
+                    it is and in which version. One that was cut off on its way, or is of another version of `run`, is \
+                    refused as a whole, because half a comparison would be taken for a whole one.",
     },
     Code {
         name: "bad-name",

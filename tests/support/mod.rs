@@ -133,7 +133,7 @@ impl Workspace {
     fn redact(&self, text: &str) -> String {
         let root = self.root.path().display().to_string();
         let text = text.replace(&format!("{root}/work"), "[ROOT]").replace(&root, "[PLACE]");
-        redact_digests(&redact_durations(&text))
+        redact_digests(&redact_keys(&redact_moments(&redact_durations(&text))))
     }
 }
 
@@ -169,6 +169,30 @@ fn redact_line(words: &[&str]) -> String {
         };
     }
     redacted.join(" ")
+}
+
+/// `2026-11-22T21:33:50Z` becomes `[TIME]`.
+fn redact_moments(text: &str) -> String {
+    const SHAPE: &[u8] = b"0000-00-00T00:00:00Z";
+    let fits = |part: &[u8]| {
+        part.iter().zip(SHAPE).all(|(byte, shape)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == shape })
+    };
+    let mut redacted = text.to_owned();
+    while let Some(at) = redacted.as_bytes().windows(SHAPE.len()).position(fits) {
+        redacted.replace_range(at..at + SHAPE.len(), "[TIME]");
+    }
+    redacted
+}
+
+/// `key 1f9c…  bare sandbox` becomes `key [KEY]…  [STRENGTH] sandbox`: keys of commands cover this machine's shell, and its
+/// kernel decides what a sandbox can hide.
+fn redact_keys(text: &str) -> String {
+    let mut text = after_each(text, "  key ", |c| c.is_ascii_hexdigit(), "[KEY]");
+    for strength in ["bare", "partial", "full"] {
+        text = text.replace(&format!("…  {strength} sandbox"), "…  [STRENGTH] sandbox");
+        text = text.replace(&format!("\"sandbox\": \"{strength}\""), "\"sandbox\": \"[STRENGTH]\"");
+    }
+    text
 }
 
 /// 64 hexadecimal digits become `[DIGEST]`.
@@ -239,6 +263,8 @@ fn what_differs_is_made_the_same() {
     assert_eq!(redact_durations("in 38 ms"), "in [ELAPSED]");
     assert_eq!(redact_durations("built: a, 2 m 05 s, unchanged"), "built: a, [ELAPSED], unchanged");
     assert_eq!(redact_durations(r#"{"duration_ms":38}"#), r#"{"duration_ms":[ELAPSED]}"#);
+    assert_eq!(redact_keys("a  key 1f9c…  full sandbox"), "a  key [KEY]…  [STRENGTH] sandbox");
+    assert_eq!(redact_moments("since 2026-11-22T21:33:50Z."), "since [TIME].");
     assert_eq!(redact_digests(&format!("x {} fee", "0a".repeat(32))), "x [DIGEST] fee");
     assert_eq!(words(r#"run v2 exec --args "s32:4 2" '' a"#), ["run", "v2", "exec", "--args", "s32:4 2", "", "a"]);
 }

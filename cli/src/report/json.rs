@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use run_engine::action::ActionId;
 use run_engine::event::{Event, Failure, Layer, Ran, Summary};
-use run_engine::explain::{Change, Changed, Reason};
+use run_engine::explain::{Change, Changed, Reason, Root};
 use run_engine::key::Field;
 use serde::Serialize;
 
@@ -101,8 +101,18 @@ pub(crate) struct PublicChange<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     made_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tools: Option<&'a str>,
     old: Option<&'a str>,
     new: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    roots: Vec<PublicRoot<'a>>,
+}
+
+#[derive(Serialize)]
+struct PublicRoot<'a> {
+    through: &'a [String],
+    reason: PublicReason<'a>,
 }
 
 #[derive(Serialize)]
@@ -190,15 +200,22 @@ pub(crate) fn reason(because: &Reason) -> PublicReason<'_> {
 
 /// A change in public.
 pub(crate) fn change(change: &Change) -> PublicChange<'_> {
-    let (what, name, made_by) = match &change.what {
-        Changed::Source { path } => ("source", shown_path(path), None),
-        Changed::Made { path, by } => ("made", shown_path(path), Some(by.as_str())),
-        Changed::Field { field, name } => (field_name(*field), name.as_str(), None),
+    let (what, name, made_by, tools) = match &change.what {
+        Changed::Source { path } => ("source", shown_path(path), None, None),
+        Changed::Made { path, by } => ("made", shown_path(path), Some(by.as_str()), None),
+        Changed::Mounted { path, name } => ("tools", path.as_str(), None, Some(name.as_str())),
+        Changed::Field { field, name } => (field_name(*field), name.as_str(), None, None),
     };
-    PublicChange { what, name, made_by, old: change.old.as_deref(), new: change.new.as_deref() }
+    let roots = change.roots.iter().map(root).collect();
+    PublicChange { what, name, made_by, tools, old: change.old.as_deref(), new: change.new.as_deref(), roots }
 }
 
-const fn field_name(field: Field) -> &'static str {
+fn root(root: &Root) -> PublicRoot<'_> {
+    PublicRoot { through: &root.through, reason: reason(&root.because) }
+}
+
+/// The name of a kind of keyed value.
+pub(crate) const fn field_name(field: Field) -> &'static str {
     match field {
         Field::Argument => "argument",
         Field::Variable => "variable",

@@ -7,6 +7,7 @@ pub(crate) mod ending;
 pub(crate) mod json;
 pub(crate) mod line;
 mod live;
+pub(crate) mod moment;
 pub(crate) mod reason;
 pub(crate) mod summary;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `Reason` → the smallest true sentence.
 
-use run_engine::explain::{Change, Changed, Reason, user_path};
+use run_engine::explain::{Change, Changed, Reason, Root, user_path};
 use run_engine::key::{Field, KeyRecord};
 use run_engine::path::RelPath;
 
@@ -28,18 +28,37 @@ impl Totals {
         Self { inputs: record.inputs.len(), arguments: count(Field::Argument), variables: count(Field::Variable) }
     }
 
+    /// What the record after a change held, less what was not there before, and more what is gone.
+    pub(crate) fn before(record: &KeyRecord, reason: &Reason) -> Self {
+        let mut totals = Self::of(record);
+        let Reason::Changed(changes) = reason else { return totals };
+        for change in changes {
+            match (&change.old, &change.new, totals.of_its_kind(change)) {
+                (None, Some(_), Some(n)) => *n = n.saturating_sub(1),
+                (Some(_), None, Some(n)) => *n += 1,
+                _ => {}
+            }
+        }
+        totals
+    }
+
     /// Those of them that are as they were.
     fn without(mut self, changes: &[Change]) -> Self {
         for change in changes.iter().filter(|change| change.old.is_some()) {
-            let of_its_kind = match &change.what {
-                Changed::Source { .. } | Changed::Made { .. } => &mut self.inputs,
-                Changed::Field { field: Field::Argument, .. } => &mut self.arguments,
-                Changed::Field { field: Field::Variable, .. } => &mut self.variables,
-                Changed::Field { .. } => continue,
-            };
-            *of_its_kind = of_its_kind.saturating_sub(1);
+            if let Some(n) = self.of_its_kind(change) {
+                *n = n.saturating_sub(1);
+            }
         }
         self
+    }
+
+    const fn of_its_kind(&mut self, change: &Change) -> Option<&mut usize> {
+        match &change.what {
+            Changed::Source { .. } | Changed::Made { .. } | Changed::Mounted { .. } => Some(&mut self.inputs),
+            Changed::Field { field: Field::Argument, .. } => Some(&mut self.arguments),
+            Changed::Field { field: Field::Variable, .. } => Some(&mut self.variables),
+            Changed::Field { .. } => None,
+        }
     }
 }
 
@@ -48,6 +67,8 @@ impl Totals {
 pub(crate) enum Tense {
     /// It did.
     Ran,
+    /// It did not, because a store had its result.
+    Reused,
     /// It would, if it were asked for.
     Would,
 }
@@ -56,20 +77,13 @@ pub(crate) enum Tense {
 pub(crate) fn paragraph(label: &str, reason: &Reason, totals: Option<Totals>, tense: Tense) -> String {
     let verb = match tense {
         Tense::Ran => "ran",
+        Tense::Reused => "was looked up, and a store had it,",
         Tense::Would => "would run",
     };
     let Reason::Changed(changes) = reason else {
         return format!("{label} {verb} because {}\n", brief(reason));
     };
-    let mut text = format!("{label} {verb} because {}:\n", tally(changes));
-    let names: Vec<String> = changes.iter().take(TOLD).map(|change| name(&change.what)).collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default().max(14);
-    for (name, change) in names.iter().zip(changes) {
-        put!(text, "  {name:width$}  {}\n", from_to(change));
-    }
-    if changes.len() > TOLD {
-        put!(text, "  and {} more\n", changes.len() - TOLD);
-    }
+    let mut text = format!("{label} {verb} because {}:\n{}", tally(changes), list(changes));
     if let Some(totals) = totals {
         let Totals { inputs, arguments, variables } = totals.without(changes);
         let same = [
@@ -78,6 +92,25 @@ pub(crate) fn paragraph(label: &str, reason: &Reason, totals: Option<Totals>, te
             plural(variables as u64, "variable"),
         ];
         put!(text, "  everything else in its key is the same ({})\n", same.join(", "));
+    }
+    text
+}
+
+/// What changed from what to what, a line each, and below what another action made where that began.
+pub(crate) fn list(changes: &[Change]) -> String {
+    let names: Vec<String> = changes.iter().take(TOLD).map(|change| name(&change.what)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default().max(14);
+    let mut text = String::new();
+    for (name, change) in names.iter().zip(changes) {
+        put!(text, "  {name:width$}  {}\n", from_to(change));
+        for root in &change.roots {
+            // The one step that there is has been named above.
+            let through = if root.through.len() > 1 { &root.through[..] } else { &[] };
+            put!(text, "    because {}\n", began(root, through));
+        }
+    }
+    if changes.len() > TOLD {
+        put!(text, "  and {} more\n", changes.len() - TOLD);
     }
     text
 }
@@ -114,14 +147,35 @@ fn tally(changes: &[Change]) -> String {
     }
 }
 
-/// `src/lib.rs changed`.
+/// `src/lib.rs changed`; of what another action made, where that began.
 fn event(change: &Change) -> String {
     let verb = match (&change.old, &change.new) {
         (None, _) => "is new",
         (Some(_), None) => "is gone",
         (Some(_), Some(_)) => "changed",
     };
-    format!("{} {verb}", name(&change.what))
+    match change.roots.as_slice() {
+        [] => format!("{} {verb}", name(&change.what)),
+        [root] => began(root, &root.through),
+        [root, rest @ ..] => format!("{} (and {} more)", began(root, &root.through), rest.len()),
+    }
+}
+
+/// Where a change began, and its way from there: that of `through` which is to be told.
+fn began(root: &Root, through: &[String]) -> String {
+    let first = root.through.first().map_or("it", String::as_str);
+    let (what, names_first) = match &root.because {
+        Reason::Changed(changes) => (changes.first().map_or_else(|| brief(&Reason::Unexplained), event), false),
+        Reason::New => (format!("nothing was remembered of {first}"), true),
+        Reason::ResultLost => (format!("the result of {first} was lost, and now it left something else"), true),
+        Reason::FailedBefore => (format!("{first} had failed before"), true),
+        Reason::WeakerSandbox => (format!("{first} ran in a stronger sandbox, and left something else"), true),
+        Reason::Forced => (format!("{first} ran with `--force`, and left something else"), true),
+        Reason::Rewound => (format!("what {first} had made was lost, and now it left something else"), true),
+        Reason::Unexplained => (format!("the key of {first} changed, in nothing that is recorded of it"), true),
+    };
+    let through = if names_first { through.get(1..).unwrap_or_default() } else { through };
+    if through.is_empty() { what } else { format!("{what}, by way of {}", through.join(" → ")) }
 }
 
 /// What changed, as its owner would say it.
@@ -129,6 +183,7 @@ fn name(what: &Changed) -> String {
     match what {
         Changed::Source { path } => shown_path(path).to_owned(),
         Changed::Made { path, by } => format!("{} (made by {by})", shown_path(path)),
+        Changed::Mounted { path, name } => format!("{path} (the tools `{name}`)"),
         Changed::Field { field: Field::Variable | Field::Property, name } => format!("{} {name}", kind(what)),
         Changed::Field { field: Field::Argument, name } => {
             format!("argument {}", name.trim_start_matches('0'))
@@ -140,7 +195,7 @@ fn name(what: &Changed) -> String {
 
 const fn kind(what: &Changed) -> &'static str {
     match what {
-        Changed::Source { .. } | Changed::Made { .. } => "input",
+        Changed::Source { .. } | Changed::Made { .. } | Changed::Mounted { .. } => "input",
         Changed::Field { field, .. } => match field {
             Field::Argument => "one argument",
             Field::Variable => "variable",
@@ -155,13 +210,20 @@ const fn kind(what: &Changed) -> &'static str {
 }
 
 fn from_to(change: &Change) -> String {
-    let shown = |value: &Option<String>| value.as_deref().map(shown_value);
-    match (shown(&change.old), shown(&change.new)) {
-        (Some(old), Some(new)) => format!("{old} → {new}"),
-        (None, Some(new)) => format!("new: {new}"),
-        (Some(old), None) => format!("gone: {old}"),
+    match (&change.old, &change.new) {
+        (Some(old), Some(new)) => {
+            let front = common(old, new);
+            format!("{} → {}", shown_value(old, front), shown_value(new, front))
+        }
+        (None, Some(new)) => format!("new: {}", shown_value(new, 0)),
+        (Some(old), None) => format!("gone: {}", shown_value(old, 0)),
         (None, None) => "changed".to_owned(),
     }
+}
+
+/// How many characters two values begin with alike.
+fn common(old: &str, new: &str) -> usize {
+    old.chars().zip(new.chars()).take_while(|(a, b)| a == b).count()
 }
 
 /// A path without the directory that every file of the workspace stands in.
@@ -169,19 +231,39 @@ pub(crate) fn shown_path(path: &str) -> &str {
     RelPath::new(WORKSPACE).map_or(path, |workspace| user_path(path, &workspace))
 }
 
-/// A digest by its first digits; anything else in full.
-fn shown_value(value: &str) -> String {
-    let is_digest = |text: &str| {
-        text.split_once('/').is_some_and(|(hash, size)| {
-            hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()) && size.parse::<u64>().is_ok()
-        })
-    };
+/// How much of a value is shown, in characters. A script can be an argument.
+const SHOWN: usize = 60;
+
+/// A digest by its first digits; of anything long, what stands around the character where it differs.
+fn shown_value(value: &str, differs: usize) -> String {
     match value.split_once(' ') {
-        None if is_digest(value) => format!("{}…", &value[..4]),
-        Some((digest, rest)) if is_digest(digest) => format!("{}… {rest}", &digest[..4]),
-        _ if value.is_empty() => "nothing".to_owned(),
-        _ => value.to_owned(),
+        None if is_digest(value) => return format!("{}…", &value[..4]),
+        Some((digest, rest)) if is_digest(digest) => return format!("{}… {rest}", &digest[..4]),
+        _ if value.is_empty() => return "nothing".to_owned(),
+        _ => {}
     }
+    let n_chars = value.chars().count();
+    let from = if n_chars <= SHOWN { 0 } else { differs.saturating_sub(SHOWN / 3) };
+    let part: String = value.chars().skip(from).take(SHOWN).flat_map(escaped).collect();
+    let (before, after) = (if from > 0 { "…" } else { "" }, if from + SHOWN < n_chars { "…" } else { "" });
+    format!("{before}{part}{after}")
+}
+
+/// Control characters would disturb a line, or the terminal.
+fn escaped(c: char) -> impl Iterator<Item = char> {
+    let (plain, control) = if c.is_control() { (None, Some(c.escape_default())) } else { (Some(c), None) };
+    plain.into_iter().chain(control.into_iter().flatten())
+}
+
+fn is_digest(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(hash, size)| {
+        hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()) && size.parse::<u64>().is_ok()
+    })
+}
+
+/// A digest by its first digits.
+pub(crate) fn short(digest: &str) -> String {
+    shown_value(digest, 0)
 }
 
 #[cfg(test)]
@@ -193,12 +275,12 @@ mod tests {
     }
 
     fn source(path: &str, old: Option<String>, new: Option<String>) -> Change {
-        Change { what: Changed::Source { path: path.into() }, old, new }
+        Change { what: Changed::Source { path: path.into() }, old, new, roots: vec![] }
     }
 
     fn argument(position: &str, old: &str, new: &str) -> Change {
         let what = Changed::Field { field: Field::Argument, name: position.into() };
-        Change { what, old: Some(old.into()), new: Some(new.into()) }
+        Change { what, old: Some(old.into()), new: Some(new.into()), roots: vec![] }
     }
 
     #[test]
@@ -250,5 +332,70 @@ mod tests {
         let executable = digest("1f9c").map(|d| d + " executable");
         let reason = Reason::Changed(vec![source("work/x", digest("1f9c"), executable)]);
         assert!(paragraph("a", &reason, None, Tense::Ran).contains("1f9c… → 1f9c… executable"));
+    }
+
+    #[test]
+    fn what_another_action_made_is_led_back_to_the_file_that_began_it() {
+        let root = |through: &[&str]| Root {
+            through: through.iter().map(|label| (*label).to_owned()).collect(),
+            because: Reason::Changed(vec![source("work/a.txt", digest("1f9c"), digest("77ab"))]),
+        };
+        let made = |roots| Change {
+            what: Changed::Made { path: "work/g".into(), by: "gen".into() },
+            old: digest("aaaa"),
+            new: digest("bbbb"),
+            roots,
+        };
+        let near = Reason::Changed(vec![made(vec![root(&["gen"])])]);
+        assert_eq!(brief(&near), "a.txt changed, by way of gen");
+        assert_eq!(
+            paragraph("app", &near, None, Tense::Ran),
+            "app ran because one input changed:\n  \
+               g (made by gen)  aaaa… → bbbb…\n    \
+                 because a.txt changed\n"
+        );
+        let far = Reason::Changed(vec![made(vec![root(&["gen", "lib"])])]);
+        assert_eq!(brief(&far), "a.txt changed, by way of gen → lib");
+        let forced = Root { through: vec!["gen".into()], because: Reason::Forced };
+        let reason = Reason::Changed(vec![made(vec![forced])]);
+        assert_eq!(brief(&reason), "gen ran with `--force`, and left something else");
+    }
+
+    #[test]
+    fn of_a_long_value_the_place_that_differs_is_shown() {
+        let script = |word: &str| format!("{}\n{word}{}", "x".repeat(100), "y".repeat(100));
+        let reason = Reason::Changed(vec![argument("003", &script("old"), &script("new"))]);
+        assert_eq!(
+            paragraph("a", &reason, None, Tense::Ran),
+            format!(
+                "a ran because one argument changed:\n  argument 3      …{x}\\nold{y}… → …{x}\\nnew{y}…\n",
+                x = "x".repeat(19),
+                y = "y".repeat(37)
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_the_same_is_counted_from_either_side() {
+        let record = |inputs: &[&str]| KeyRecord {
+            inputs: inputs
+                .iter()
+                .map(|path| {
+                    let line =
+                        run_engine::key::InputLine { value: String::new(), from: run_engine::key::Origin::Source };
+                    ((*path).to_owned(), line)
+                })
+                .collect(),
+            ..KeyRecord::default()
+        };
+        let (old, new) = (record(&["gone", "gone too", "same"]), record(&["new", "same"]));
+        let changes = vec![
+            source("gone", digest("aaaa"), None),
+            source("gone too", digest("aaaa"), None),
+            source("new", None, digest("aaaa")),
+        ];
+        let reason = Reason::Changed(changes.clone());
+        assert_eq!(Totals::before(&new, &reason), Totals::of(&old));
+        assert_eq!(Totals::of(&old).without(&changes).inputs, 1);
     }
 }

@@ -32,6 +32,7 @@ pub(crate) fn story(tell: &mut dyn FnMut(Event<'_>) -> String) -> String {
         what: Changed::Source { path: "work/src/lib.rs".into() },
         old: Some(format!("1f9c{}/7", "0".repeat(60))),
         new: Some(format!("77ab{}/8", "0".repeat(60))),
+        roots: vec![],
     }]);
     let failure = Failure::Ended {
         status: Status::Exited(101),

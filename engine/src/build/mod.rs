@@ -6,6 +6,7 @@
 
 mod attempt;
 mod export;
+mod remember;
 mod worker;
 
 use std::collections::{BTreeMap, HashSet};
@@ -20,7 +21,7 @@ use crate::explain::Reason;
 use crate::files::materialize::MaterializeError;
 use crate::files::scan::Sources;
 use crate::graph::{ActionGraph, Export};
-use crate::history::{History, Remembered, digest_of_outputs};
+use crate::history::{History, digest_of_outputs};
 use crate::key::KeyRecord;
 use crate::sandbox::Sandbox;
 use crate::sandbox::builtin::Builtins;
@@ -28,6 +29,7 @@ use crate::schedule::{Limits, Order, Report, Schedule, critical_path};
 use crate::store::{ActionResult, Blobs, Results};
 
 pub use attempt::Known;
+use remember::Settled;
 use worker::{Answer, Built, Prepared, Task};
 
 /// What a build is asked for.
@@ -76,6 +78,8 @@ pub struct Outcome {
     pub known: Vec<Option<Arc<Known>>>,
     /// Why actions failed.
     pub failures: BTreeMap<ActionId, Failure>,
+    /// Where nothing was run: what the keys are made of of what would be.
+    pub pending: BTreeMap<ActionId, KeyRecord>,
     /// Set when an output could not be written into the workspace.
     pub export_error: Option<MaterializeError>,
 }
@@ -122,6 +126,7 @@ fn build_by<'a, 'b>(
     run: &mut dyn FnMut(&mut Driver<'a, 'b>, Vec<Order>),
 ) -> Outcome {
     let started = services.clock.now();
+    history.begin();
     let expected = |id: ActionId| expected_duration(graph, history, id);
     let rank = critical_path(graph, expected);
     // A dry run tells the schedule that everything fails, and wants to hear of all of it.
@@ -143,6 +148,7 @@ fn build_by<'a, 'b>(
             summary: Summary::default(),
             known: vec![None; graph.len()],
             failures: BTreeMap::new(),
+            pending: BTreeMap::new(),
             export_error: None,
         },
         cancel_told: false,
@@ -305,6 +311,7 @@ impl<'a> Driver<'a, '_> {
                     let prepared = self.prepared[id.index()].take().expect("a miss left what running needs");
                     if self.request.dry_run {
                         self.sink.event(Event::Started { action: id, because: &prepared.reason });
+                        self.outcome.pending.insert(id, prepared.record);
                         orders.extend(self.schedule.step(Report::Failed(id)));
                         continue;
                     }
@@ -356,11 +363,14 @@ impl<'a> Driver<'a, '_> {
             Answer::Hit { id, known, record } => {
                 self.fates[id.index()] = Some(Fate::Reused);
                 self.sink.event(Event::Hit { action: id, from: Layer::Local });
-                self.remember(id, record, None, None, Some(&known.result));
+                let moved = self.why_looked_up(id, &record);
+                let settled = moved.as_ref().map(|because| Settled { because, took: None, reused: true });
+                self.remember(id, record, settled, Some(&known.result));
                 self.outcome.known[id.index()] = Some(known);
                 Report::Hit(id)
             }
-            Answer::Miss { id, prepared } => {
+            Answer::Miss { id, mut prepared } => {
+                self.lead_back(id, &mut prepared.reason);
                 self.prepared[id.index()] = Some(prepared);
                 Report::Miss(id)
             }
@@ -385,7 +395,8 @@ impl<'a> Driver<'a, '_> {
         if let Some((record, reason)) = explained
             && !was_cancelled
         {
-            self.remember(id, record, Some(took), Some(&reason), None);
+            let settled = Settled { because: &reason, took: Some(took), reused: false };
+            self.remember(id, record, Some(settled), None);
         }
         self.sink.event(Event::Ran { action: id, took, how: Ran::Failed { failure: &failure } });
         self.outcome.failures.insert(id, failure);
@@ -416,33 +427,14 @@ impl<'a> Driver<'a, '_> {
         self.fates[id.index()] = Some(if by_other { Fate::Reused } else { Fate::Built });
         let left = digest_of_outputs(&known.result);
         let unchanged = self.history.find(&self.graph.action(id).label).is_some_and(|r| r.left == left);
-        self.remember(id, record, Some(took), Some(&reason), Some(&known.result));
+        let settled = Settled { because: &reason, took: Some(took), reused: by_other };
+        self.remember(id, record, Some(settled), Some(&known.result));
         let streams = Streams { stdout: &stdout, stderr: &stderr };
         self.sink.event(match by_other {
             true => Event::Hit { action: id, from: Layer::Local },
             false => Event::Ran { action: id, took, how: Ran::Built { unchanged, streams } },
         });
         self.outcome.known[id.index()] = Some(known);
-    }
-
-    fn remember(
-        &mut self,
-        id: ActionId,
-        record: KeyRecord,
-        took: Option<Duration>,
-        because: Option<&Reason>,
-        result: Option<&ActionResult>,
-    ) {
-        let label = &self.graph.action(id).label;
-        let before = self.history.find(label);
-        let remembered = Remembered {
-            record,
-            took: took.or(before.map(|b| b.took)).unwrap_or_default(),
-            failed: result.is_none(),
-            left: result.map(digest_of_outputs).or_else(|| before.map(|b| b.left.clone())).unwrap_or_default(),
-            because: because.cloned().or_else(|| before.and_then(|b| b.because.clone())),
-        };
-        self.history.remember(label, remembered);
     }
 
     /// Writes what was asked for into the workspace, also after a failure: what did succeed is there to be used. Returns

@@ -51,7 +51,7 @@ use crate::build::{self, Outcome, Request, Services};
 use crate::cancel::Cancel;
 use crate::digest::{ActionKey, BlobDigest, DigestFunction};
 use crate::event::{Event, Failure, Ran, Summary};
-use crate::explain::{Changed, Reason};
+use crate::explain::{Changed, Reason, Root};
 use crate::files::scan::{self, Scanned};
 use crate::files::stat_cache::StatCache;
 use crate::graph::{ActionGraph, Export};
@@ -482,15 +482,22 @@ fn describe(reason: &Reason) -> String {
         let what = match &change.what {
             Changed::Source { path } => path.clone(),
             Changed::Made { by, .. } => format!("what {by} made"),
+            Changed::Mounted { name, .. } => name.clone(),
             Changed::Field { field, name } => format!("{field:?} {name}").trim_end().to_owned(),
         };
+        let roots: Vec<String> = change.roots.iter().map(describe_root).collect();
+        let roots = if roots.is_empty() { roots.concat() } else { format!(" ({})", roots.join("; ")) };
         match (&change.old, &change.new) {
-            (None, _) => format!("{what} is new"),
-            (_, None) => format!("{what} is gone"),
-            _ => format!("{what} changed"),
+            (None, _) => format!("{what} is new{roots}"),
+            (_, None) => format!("{what} is gone{roots}"),
+            _ => format!("{what} changed{roots}"),
         }
     });
     told.collect::<Vec<_>>().join(", ")
+}
+
+fn describe_root(root: &Root) -> String {
+    format!("{} by {}", describe(&root.because), root.through.join(", "))
 }
 
 fn describe_failure(failure: &Failure) -> String {

@@ -13,7 +13,7 @@ mod witness;
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use run_engine::action::{Action, ActionId, Source, Work};
 use run_engine::build::{Outcome, Request, Services, build};
@@ -162,6 +162,8 @@ impl Session {
         sink: &mut dyn EventSink,
     ) -> Result<Outcome, OpenError> {
         let _lease = self.store.lease()?;
+        let now = self.options.clock.now().duration_since(SystemTime::UNIX_EPOCH);
+        self.history.set_time(now.map_or(0, |since| since.as_secs()));
         let sandbox = self.sandbox(options.jobs);
         let forced = if options.force { self.forced(selection) } else { HashSet::new() };
         let request = Request {
