@@ -57,6 +57,15 @@ impl Amount {
         Self::Memory(n * 1024 * 1024)
     }
 
+    /// What it is more than another one.
+    pub(crate) fn less(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Time(a), Self::Time(b)) => Self::Time(a.saturating_sub(b)),
+            (Self::Memory(a), Self::Memory(b)) => Self::Memory(a.saturating_sub(b)),
+            _ => panic!("time and memory are not compared"),
+        }
+    }
+
     fn over(self, other: Self) -> f64 {
         match (self, other) {
             (Self::Time(a), Self::Time(b)) => a.as_secs_f64() / b.as_secs_f64().max(f64::MIN_POSITIVE),
@@ -156,6 +165,21 @@ pub(crate) fn measure<T, R>(plan: &Plan, mut prepare: impl FnMut() -> T, mut pie
     median((0..plan.rounds()).map(once).collect())
 }
 
+/// Measures a piece of this process and of every process that it waits for, several times. Pieces are told apart by their
+/// order: each round runs them all, so that what else the machine does falls on all of them.
+pub(crate) fn measure_in_turn(plan: &Plan, pieces: &mut [&mut dyn FnMut()]) -> Vec<Usage> {
+    let mut rounds: Vec<Vec<Usage>> = pieces.iter().map(|_| Vec::new()).collect();
+    for _ in 0..plan.rounds() {
+        for (piece, usages) in pieces.iter_mut().zip(&mut rounds) {
+            let spent = || own_cpu() + cpu_of_who(libc::RUSAGE_CHILDREN);
+            let (cpu, started) = (spent(), Instant::now());
+            piece();
+            usages.push(Usage { cpu: spent().saturating_sub(cpu), wall: started.elapsed(), peak_bytes: 0 });
+        }
+    }
+    rounds.into_iter().map(median).collect()
+}
+
 /// Runs a program to its end and says what it used, with the children it waited for. Its output is thrown away.
 #[expect(clippy::zombie_processes, reason = "`wait4` waits for it")]
 pub(crate) fn run(command: &mut Command) -> Usage {
@@ -179,11 +203,15 @@ fn wait(pid: libc::pid_t) -> (libc::c_int, libc::rusage) {
     (status, unsafe { usage.assume_init() })
 }
 
-#[expect(unsafe_code, reason = "what this process used is told by `getrusage` alone")]
 fn own_cpu() -> Duration {
+    cpu_of_who(libc::RUSAGE_SELF)
+}
+
+#[expect(unsafe_code, reason = "what this process and its children used is told by `getrusage` alone")]
+fn cpu_of_who(who: libc::c_int) -> Duration {
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: the pointer is valid for the call, and a zeroed `rusage` is one.
-    let answer = unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) };
+    let answer = unsafe { libc::getrusage(who, usage.as_mut_ptr()) };
     assert_eq!(answer, 0, "a process can be asked about itself");
     // SAFETY: it was zeroed, and filled since.
     cpu_of(&unsafe { usage.assume_init() })

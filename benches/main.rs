@@ -12,6 +12,8 @@ mod harness;
 mod key;
 mod materialize;
 mod noop;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod scan;
 mod schedule;
 mod workspace;
@@ -27,6 +29,8 @@ const BENCHES: &[(&str, Run)] = &[
     ("schedule", schedule::bench),
     ("scan", scan::bench),
     ("materialize", materialize::bench),
+    #[cfg(target_os = "linux")]
+    ("sandbox", sandbox::bench),
     ("exec", exec::bench),
     ("noop", noop::bench),
 ];

@@ -12,9 +12,10 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::pipe::PipeFlags;
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitOptions};
 
 use super::confine::Filter;
 use super::inside::{self, Ends, failed};
@@ -41,14 +42,28 @@ pub fn serve() -> io::Result<()> {
     let nothing = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty())?;
     rustix::stdio::dup2_stdin(&nothing)?;
     drop(nothing);
-    sys::never_reap();
+    let ended = sys::child_news()?;
     let filter = Filter::compile()?;
     let mut request = [0; Request::BYTES];
-    while let Some(files) = message::receive_with(control.as_fd(), &mut request)? {
+    loop {
+        let mut polled = [PollFd::new(&control, PollFlags::IN), PollFd::new(&ended, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| poll(&mut polled, None))?;
+        let (asked, news) = (!polled[0].revents().is_empty(), !polled[1].revents().is_empty());
+        if news {
+            // Reaped one by one, so that what they used is told as used by this process's children.
+            let _ = rustix::io::read(&ended, &mut [0; 128]);
+            while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+        }
+        if !asked {
+            continue;
+        }
+        let Some(files) = message::receive_with(control.as_fd(), &mut request)? else { break };
         let Ok([job, stdout, stderr]) = <[OwnedFd; 3]>::try_from(files) else { continue };
         let ends = Ends { job: job.into(), stdout, stderr };
         spawn(Request::from_bytes(request), ends, &filter);
     }
+    // Whoever started this is gone, or done; so will all sandboxes be.
+    while let Ok(Some(_)) = rustix::process::wait(WaitOptions::empty()) {}
     Ok(())
 }
 

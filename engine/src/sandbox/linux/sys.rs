@@ -98,12 +98,6 @@ pub(super) fn child_news() -> io::Result<std::os::fd::OwnedFd> {
     }
 }
 
-/// Lets the kernel reap children by itself.
-pub(super) fn never_reap() {
-    // SAFETY: no handler is installed.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
-}
-
 /// Makes a mount, and all below it where `recursive`, read-only or not; set-user-id bits and devices never count.
 pub(super) fn restrict_mount(mount: BorrowedFd<'_>, read_only: bool, recursive: bool) -> io::Result<()> {
     let mut attributes = libc::MOUNT_ATTR_NOSUID;

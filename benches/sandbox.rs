@@ -1,0 +1,132 @@
+//! What the full sandbox costs an action, over the bare one, in turn with it; and `bwrap`, where it is installed.
+//!
+//! Budget, processor time: 2 ms an action over bare. Six namespaces, a mount of memory, some twenty bind mounts and two
+//! forks of a small process are 1 to 1.5 ms on an idle machine. A toolchain of 2 000 files may cost no more than one of
+//! a few: it is one mount.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use run_engine::action::{MountedTree, Network, Word};
+use run_engine::cancel::Cancel;
+use run_engine::digest::DigestFunction;
+use run_engine::event::Status;
+use run_engine::path::RelPath;
+use run_engine::sandbox::bare::Bare;
+use run_engine::sandbox::linux::{Isolated, Options};
+use run_engine::sandbox::{Clients, Job, Sandbox};
+use run_engine::store::Blobs as _;
+use run_engine::store::memory::MemoryStore;
+use run_engine::tree::{Node, Tree};
+use run_rules::toolchain::{HostFile, Toolchains, base};
+
+use crate::harness::{Amount, Bench, Plan, measure_in_turn};
+use crate::workspace::temporary;
+
+/// How many files the large toolchain has besides the tools.
+const N_FILES: usize = 2_000;
+
+pub(crate) fn bench(plan: &Plan, bench: &mut Bench) {
+    let n = plan.size(100);
+    let root = temporary();
+    let (small, large) = (tools(root.path(), 0), tools(root.path(), N_FILES));
+    let scratch = root.path().join("scratch");
+    let isolated = |tools: &Arc<MountedTree>| {
+        let options = Options {
+            program: PathBuf::from(env!("CARGO_BIN_EXE_run")),
+            scratch: scratch.clone(),
+            clients: Clients::default(),
+            n_cores: 2,
+        };
+        // Made anew each time: its processes are counted when it has waited for them.
+        let sandbox = Isolated::new(options).unwrap_or_else(|refused| panic!("{refused:?}"));
+        run(&sandbox, tools, n);
+    };
+    let program = small.directory.join("bin/true");
+    let has_bwrap = bwrap(&program).status().is_ok_and(|status| status.success());
+    let mut usages = measure_in_turn(plan, &mut [
+        &mut || run(&Bare::new(&scratch, Clients::default()), &small, n),
+        &mut || isolated(&small),
+        &mut || isolated(&large),
+        &mut || {
+            for _ in 0..if has_bwrap { n } else { 0 } {
+                assert!(bwrap(&program).status().expect("it ran before").success());
+            }
+        },
+        &mut || {
+            for _ in 0..n {
+                assert!(Command::new(&program).status().expect("it can be run").success());
+            }
+        },
+    ])
+    .into_iter();
+    let mut each = || Amount::Time(usages.next().expect("one for each").cpu / u32::try_from(n).expect("few"));
+    let (bare, full, with_large, peer, process) = (each(), each(), each(), each(), each());
+    bench.show("a process, cpu", process, None);
+    bench.show("an action in the bare sandbox, cpu", bare, Some(process));
+    bench.show("an action in the full sandbox, cpu", full, Some(bare));
+    bench.judge("  over bare", full.less(bare), Amount::millis(2), None);
+    bench.judge_ratio("  with a toolchain of 2 000 files", with_large, full, 1.15);
+    if has_bwrap {
+        bench.show("the same by bwrap: fewer mounts, no Landlock, no seccomp", peer, Some(full));
+    } else {
+        bench.note("bwrap is not installed, or not allowed: not compared (Debian: `apt-get install bubblewrap`)");
+    }
+}
+
+/// The machine's `true` with its libraries, and files that nobody reads.
+fn tools(root: &Path, n_files: usize) -> Arc<MountedTree> {
+    let search = [PathBuf::from("/usr/bin"), PathBuf::from("/bin")];
+    let mut found = base::find(&search, &[]).expect("a POSIX machine");
+    found.retain(|name, _| name == "true");
+    let mut files = base::files(&found).expect("they can be read");
+    let other = root.join("file");
+    std::fs::write(&other, "x").expect("a file");
+    files.extend((0..n_files).map(|i| {
+        let at = RelPath::new(&format!("share/{}/{i}", i / 50)).expect("a plain path");
+        HostFile { at, from: other.clone() }
+    }));
+    let mut toolchains = Toolchains::open(&root.join("store"), DigestFunction::Blake3, SystemTime::now());
+    toolchains.copied("tools", &files).expect("they can be copied")
+}
+
+/// Runs `true` with two small inputs, again and again.
+fn run(sandbox: &dyn Sandbox, tools: &Arc<MountedTree>, n: usize) {
+    let path = |text: &str| RelPath::new(text).expect("a plain path");
+    let blobs = MemoryStore::new(DigestFunction::Blake3);
+    let mut staged = Tree::new();
+    for name in ["work/a", "work/b"] {
+        let digest = blobs.put(name.as_bytes()).expect("there is memory");
+        staged.insert(&path(name), Node::File { digest, executable: false }).expect("another path each");
+    }
+    let argv = [Word::path(path("toolchain/tools/bin/true"))];
+    let job = Job {
+        argv: &argv,
+        env: &BTreeMap::new(),
+        directory: None,
+        staged: &staged,
+        mounts: &[(path("toolchain/tools"), Arc::clone(tools))],
+        outputs: &[],
+        network: Network::Denied,
+        timeout: None,
+        blobs: &blobs,
+    };
+    for _ in 0..n {
+        let done = sandbox.run(&job, &Cancel::new()).expect("a sandbox");
+        assert_eq!(done.status, Status::Exited(0));
+    }
+}
+
+fn bwrap(program: &Path) -> Command {
+    let mut command = Command::new("bwrap");
+    command.args(["--unshare-all", "--die-with-parent", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]);
+    for shown in ["/lib", "/lib64", "/usr"] {
+        command.args(["--ro-bind-try", shown, shown]);
+    }
+    command.arg("--ro-bind").arg(program).arg("/program").arg("/program");
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
