@@ -47,21 +47,24 @@ pub(crate) fn bench(plan: &Plan, bench: &mut Bench) {
     };
     let program = small.directory.join("bin/true");
     let has_bwrap = bwrap(&program).status().is_ok_and(|status| status.success());
-    let mut usages = measure_in_turn(plan, &mut [
-        &mut || run(&Bare::new(&scratch, Clients::default()), &small, n),
-        &mut || isolated(&small),
-        &mut || isolated(&large),
-        &mut || {
-            for _ in 0..if has_bwrap { n } else { 0 } {
-                assert!(bwrap(&program).status().expect("it ran before").success());
-            }
-        },
-        &mut || {
-            for _ in 0..n {
-                assert!(Command::new(&program).status().expect("it can be run").success());
-            }
-        },
-    ])
+    let mut usages = measure_in_turn(
+        plan,
+        &mut [
+            &mut || run(&Bare::new(&scratch, Clients::default()), &small, n),
+            &mut || isolated(&small),
+            &mut || isolated(&large),
+            &mut || {
+                for _ in 0..if has_bwrap { n } else { 0 } {
+                    assert!(bwrap(&program).status().expect("it ran before").success());
+                }
+            },
+            &mut || {
+                for _ in 0..n {
+                    assert!(Command::new(&program).status().expect("it can be run").success());
+                }
+            },
+        ],
+    )
     .into_iter();
     let mut each = || Amount::Time(usages.next().expect("one for each").cpu / u32::try_from(n).expect("few"));
     let (bare, full, with_large, peer, process) = (each(), each(), each(), each(), each());

@@ -4,13 +4,14 @@
 //! It is process 1 of a process namespace, so the kernel kills all others when it ends; and it ends when the other end
 //! of its socket is closed, so nothing outlives the build, however that ends.
 
+use std::collections::HashSet;
 use std::ffi::CString;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{chown, symlink};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
@@ -18,7 +19,6 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_change, move_mount,
     open_tree, unmount,
 };
-use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
@@ -111,17 +111,15 @@ fn build(setup: &Setup) -> Step<OwnedFd> {
     let options = CString::new(options).expect("digits and letters");
     mount("tmpfs", place, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())
         .map_err(failed("mount a file system in memory on", place))?;
-    let outside = Outside(place);
-    let mut made = Vec::new();
+    let mut new = NewRoot { place, made: Vec::new(), known: HashSet::from([place.to_owned()]) };
     for link in &setup.links {
-        let at = outside.path(&link.at);
-        make_parent(&at, &mut made)?;
+        let at = new.path(&link.at);
+        new.make_parent(&at)?;
         symlink(&link.target, &at).map_err(failed("make the link", &link.at))?;
     }
     for directory in &setup.writable {
-        let at = outside.path(directory);
-        make_directories(&at, &mut made)?;
-        fs::set_permissions(&at, Permissions::from_mode(0o755)).map_err(failed("open up", directory))?;
+        let at = new.path(directory);
+        new.make_directories(&at)?;
         if rustix::process::geteuid().as_raw() != setup.user {
             chown(&at, Some(setup.user), Some(setup.user)).map_err(failed("hand over", directory))?;
         }
@@ -131,76 +129,87 @@ fn build(setup: &Setup) -> Step<OwnedFd> {
         attach(&tree, &at).map_err(failed("mount", directory))?;
     }
     for file in &setup.files {
-        let at = outside.path(&file.at);
-        make_parent(&at, &mut made)?;
+        let at = new.path(&file.at);
+        new.make_parent(&at)?;
         fs::write(&at, &file.content).map_err(failed("write", &file.at))?;
-        made.push(at);
+        new.made.push(at);
     }
     for shown in &setup.binds {
-        bind(shown, &outside, &mut made)?;
+        new.bind(shown)?;
     }
-    for at in made.iter().rev() {
+    for at in new.made.iter().rev() {
         set_time(at, setup.time).map_err(failed("set the time of", at))?;
     }
-    mount_proc(&outside)?;
-    if !setup.network {
-        let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)
-            .map_err(failed("make", "a socket for the loopback device"))?;
-        sys::loopback_up(socket.as_fd()).map_err(failed("switch on", "the loopback device"))?;
-    }
-    let root = outside.path(&setup.root);
+    new.mount_proc()?;
+    let root = new.path(&setup.root);
     rustix::fs::open(&root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(failed("open", &setup.root))
 }
 
-/// Paths from inside, as they are outside while the root is being built.
-struct Outside<'a>(&'a Path);
+/// A root that is being built.
+struct NewRoot<'a> {
+    place: &'a Path,
+    /// What was made there and will be seen.
+    made: Vec<PathBuf>,
+    /// Directories that are there.
+    known: HashSet<PathBuf>,
+}
 
-impl Outside<'_> {
-    fn path(&self, inside: &str) -> std::path::PathBuf {
-        self.0.join(inside.trim_start_matches('/'))
+impl NewRoot<'_> {
+    /// A path from inside, as it is outside for the time being.
+    fn path(&self, inside: &str) -> PathBuf {
+        self.place.join(inside.trim_start_matches('/'))
     }
-}
 
-fn make_parent(at: &Path, made: &mut Vec<std::path::PathBuf>) -> Step<()> {
-    at.parent().map_or(Ok(()), |parent| make_directories(parent, made))
-}
+    fn make_parent(&mut self, at: &Path) -> Step<()> {
+        at.parent().map_or(Ok(()), |parent| self.make_directories(parent))
+    }
 
-/// Makes a directory and those above it, and notes the new ones.
-fn make_directories(at: &Path, made: &mut Vec<std::path::PathBuf>) -> Step<()> {
-    match fs::create_dir(at) {
-        Ok(()) => made.push(at.to_owned()),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            make_parent(at, made)?;
-            fs::create_dir(at).map_err(failed("make the directory", at))?;
-            made.push(at.to_owned());
+    /// Makes a directory and those above it.
+    fn make_directories(&mut self, at: &Path) -> Step<()> {
+        if self.known.contains(at) {
+            return Ok(());
         }
-        Err(e) => return Err(failed("make the directory", at)(e)),
+        self.make_parent(at)?;
+        match fs::create_dir(at) {
+            Ok(()) => self.made.push(at.to_owned()),
+            // A link to a directory.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(failed("make the directory", at)(e)),
+        }
+        self.known.insert(at.to_owned());
+        Ok(())
     }
-    Ok(())
-}
 
-/// Shows a part of the machine.
-fn bind(shown: &Bind, outside: &Outside<'_>, made: &mut Vec<std::path::PathBuf>) -> Step<()> {
-    let at = outside.path(&shown.at);
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    if shown.directory {
-        flags |= OpenTreeFlags::AT_RECURSIVE;
+    /// Shows a part of the machine.
+    fn bind(&mut self, shown: &Bind) -> Step<()> {
+        let at = self.path(&shown.at);
+        let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        if shown.directory {
+            flags |= OpenTreeFlags::AT_RECURSIVE;
+        }
+        let tree = open_tree(CWD, &shown.from, flags).map_err(failed("show", &shown.from))?;
+        let restricted = sys::restrict_mount(tree.as_fd(), !shown.writable, shown.directory);
+        restricted.map_err(failed("make read-only", &shown.from))?;
+        self.make_parent(&at)?;
+        let made = match shown.directory {
+            true => fs::create_dir(&at),
+            false => fs::File::options().write(true).create_new(true).open(&at).map(drop),
+        };
+        match made {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made.map_err(failed("make a place for", &shown.at))?,
+        }
+        attach(&tree, &at).map_err(failed("mount", &shown.at))
     }
-    let tree = open_tree(CWD, &shown.from, flags).map_err(failed("show", &shown.from))?;
-    let restricted = sys::restrict_mount(tree.as_fd(), !shown.writable, shown.directory);
-    restricted.map_err(failed("make read-only", &shown.from))?;
-    make_parent(&at, made)?;
-    let made = match shown.directory {
-        true => fs::create_dir(&at),
-        false => fs::File::options().write(true).create_new(true).open(&at).map(drop),
-    };
-    match made {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-        made => made.map_err(failed("make a place for", &shown.at))?,
+
+    /// Shows the processes of the sandbox, and nothing of the machine.
+    fn mount_proc(&self) -> Step<()> {
+        let at = self.path("/proc");
+        fs::create_dir(&at).map_err(failed("make the directory", "/proc"))?;
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        mount("proc", &at, "proc", flags, Some(c"subset=pid")).map_err(failed("mount", "/proc"))
     }
-    attach(&tree, &at).map_err(failed("mount", &shown.at))
 }
 
 fn attach(tree: &OwnedFd, at: &Path) -> rustix::io::Result<()> {
@@ -211,14 +220,6 @@ fn set_time(at: &Path, seconds: i64) -> rustix::io::Result<()> {
     let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
     let times = Timestamps { last_access: time, last_modification: time };
     rustix::fs::utimensat(CWD, at, &times, AtFlags::SYMLINK_NOFOLLOW)
-}
-
-/// Shows the processes of the sandbox, and nothing of the machine.
-fn mount_proc(outside: &Outside<'_>) -> Step<()> {
-    let at = outside.path("/proc");
-    fs::create_dir(&at).map_err(failed("make the directory", "/proc"))?;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount("proc", &at, "proc", flags, Some(c"subset=pid")).map_err(failed("mount", "/proc"))
 }
 
 /// Makes the new root the only one there is.

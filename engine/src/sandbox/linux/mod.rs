@@ -16,6 +16,7 @@
 mod confine;
 mod inside;
 mod message;
+mod network;
 mod shown;
 pub mod spawner;
 mod stage;
@@ -26,7 +27,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -44,7 +45,11 @@ use crate::store::{Strength, fixed_mtime};
 /// The sandbox of full strength.
 #[derive(Debug)]
 pub struct Isolated {
+    /// Forks what has no network.
     spawner: Spawner,
+    /// Forks what shares the machine's, once something does.
+    online: OnceLock<Spawner>,
+    program: PathBuf,
     clients: Clients,
     world: World,
     system: Shown,
@@ -126,6 +131,8 @@ impl Isolated {
         let spawner = Spawner::start(&options.program).map_err(refused("start", &options.program))?;
         let isolated = Self {
             spawner,
+            online: OnceLock::new(),
+            program: options.program,
             clients: options.clients,
             world: World::USUAL,
             system: Shown::system(),
@@ -137,6 +144,20 @@ impl Isolated {
         };
         isolated.try_once()?;
         Ok(isolated)
+    }
+
+    fn spawner(&self, network: bool) -> io::Result<&Spawner> {
+        if !network {
+            return Ok(&self.spawner);
+        }
+        match self.online.get() {
+            Some(spawner) => Ok(spawner),
+            // Of two that are started at once, one ends unused.
+            None => Ok(self.online.get_or_init({
+                let started = Spawner::start(&self.program)?;
+                || started
+            })),
+        }
     }
 
     fn try_once(&self) -> Result<(), Refused> {
@@ -287,7 +308,8 @@ impl Inside {
     fn make(isolated: &Isolated, setup: &Setup) -> Result<(Self, OwnedFd, Streams), SandboxError> {
         let request = Request { network: setup.network, user: setup.user };
         let talk = |cause| SandboxError::setup("talk to", Path::new("the sandbox"), cause);
-        let (job, stdout, stderr) = isolated.spawner.fork(request).map_err(talk)?;
+        let (job, stdout, stderr) =
+            isolated.spawner(setup.network).and_then(|spawner| spawner.fork(request)).map_err(talk)?;
         // Where the other side is gone already, it may have said why.
         let sent = message::send(&job, setup, None);
         match message::receive::<Report>(&job).map_err(talk)? {

@@ -20,6 +20,7 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use super::confine::Filter;
 use super::inside::{self, Ends, failed};
 use super::message::{self, Failed, News, Report};
+use super::network::Networks;
 use super::sys::{self, namespace};
 
 /// The name under which a program is started to be a spawner: the first word of its command line.
@@ -44,6 +45,7 @@ pub fn serve() -> io::Result<()> {
     drop(nothing);
     let ended = sys::child_news()?;
     let filter = Filter::compile()?;
+    let mut networks = Networks::default();
     let mut request = [0; Request::BYTES];
     loop {
         let mut polled = [PollFd::new(&control, PollFlags::IN), PollFd::new(&ended, PollFlags::IN)];
@@ -52,7 +54,9 @@ pub fn serve() -> io::Result<()> {
         if news {
             // Reaped one by one, so that what they used is told as used by this process's children.
             let _ = rustix::io::read(&ended, &mut [0; 128]);
-            while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+            while let Ok(Some((first, _))) = rustix::process::wait(WaitOptions::NOHANG) {
+                networks.take_back(first);
+            }
         }
         if !asked {
             continue;
@@ -60,14 +64,15 @@ pub fn serve() -> io::Result<()> {
         let Some(files) = message::receive_with(control.as_fd(), &mut request)? else { break };
         let Ok([job, stdout, stderr]) = <[OwnedFd; 3]>::try_from(files) else { continue };
         let ends = Ends { job: job.into(), stdout, stderr };
-        spawn(Request::from_bytes(request), ends, &filter);
+        spawn(Request::from_bytes(request), ends, &filter, &mut networks);
     }
     // Whoever started this is gone, or done; so will all sandboxes be.
     while let Ok(Some(_)) = rustix::process::wait(WaitOptions::empty()) {}
     Ok(())
 }
 
-/// What decides how a process is forked, before it can be told anything.
+/// What decides how a process is forked, before it can be told anything. A spawner gets requests of one kind only: it may
+/// have no right to go back to the machine's network once it has left it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Request {
     /// Whether the machine's network is shared.
@@ -89,21 +94,24 @@ impl Request {
     }
 }
 
-fn spawn(request: Request, ends: Ends, filter: &Filter) {
+fn spawn(request: Request, ends: Ends, filter: &Filter, networks: &mut Networks) {
     let job = ends.job.try_clone();
-    let spawned = try_spawn(request, ends, filter);
+    let spawned = try_spawn(request, ends, filter, networks);
     if let (Err(why), Ok(job)) = (spawned, job) {
         let _ = message::send(&job, &Report { news: Some(News::Failed(why)) }, None);
     }
 }
 
-fn try_spawn(request: Request, ends: Ends, filter: &Filter) -> Result<(), Failed> {
-    let network = if request.network { 0 } else { namespace::NETWORK };
+fn try_spawn(request: Request, ends: Ends, filter: &Filter, networks: &mut Networks) -> Result<(), Failed> {
+    let network = if request.network { None } else { Some(networks.enter()?) };
     let (mapped, map) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(failed("make", "a pipe"))?;
-    let forked = sys::fork_into(namespace::USER | namespace::PRIVATE | network);
+    let forked = sys::fork_into(namespace::USER | namespace::PRIVATE);
     match forked.map_err(failed("make", "new namespaces"))? {
         Some(child) => {
             drop(mapped);
+            if let Some(network) = network {
+                networks.lend(child, network);
+            }
             map_users(child, request)?;
             rustix::io::write(&map, &[1]).map_err(failed("wake", "the first process"))?;
             Ok(())

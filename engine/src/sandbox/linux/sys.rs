@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use rustix::process::Pid;
+use rustix::thread::UnshareFlags;
 
 /// Which namespaces a new process gets, as the kernel spells them (`clone(2)`).
 pub(super) mod namespace {
@@ -16,8 +17,6 @@ pub(super) mod namespace {
     /// Mounts, processes, System V and POSIX IPC, host name: all that every sandbox has.
     pub(in super::super) const PRIVATE: i32 =
         libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
-    /// Network devices, ports, abstract sockets.
-    pub(in super::super) const NETWORK: i32 = libc::CLONE_NEWNET;
 }
 
 /// Forks into new namespaces. `None` in the child.
@@ -34,6 +33,12 @@ pub(super) fn fork_into(namespaces: i32) -> io::Result<Option<Pid>> {
         0 => Ok(None),
         pid => Ok(i32::try_from(pid).ok().and_then(Pid::from_raw)),
     }
+}
+
+/// Moves this process, which has one thread, into a new namespace.
+pub(super) fn unshare(what: UnshareFlags) -> io::Result<()> {
+    // SAFETY: no table of files is unshared, so every descriptor stays what it is.
+    Ok(unsafe { rustix::thread::unshare_unsafe(what) }?)
 }
 
 /// Ends a forked process at once. What its parent wanted done at its end is not this one's to do.
