@@ -19,7 +19,7 @@ use run_engine::store::memory::MemoryStore;
 use run_engine::store::{Blobs as _, OutputNode};
 use run_engine::tree::{Node, Tree};
 
-use super::support::RUN;
+use super::support::{RUN, Workspace, running};
 
 /// A sandbox, and what a script is run with in it.
 struct Room {
@@ -172,7 +172,28 @@ fn time_limits_and_cancellation_leave_nothing_running() {
     assert!(begun.elapsed() < Duration::from_secs(20));
     let done = room.run("setsid sleep 64 > /dev/null 2>&1 & echo started", &[]);
     assert_eq!(done.stdout, b"started\n");
-    let sleeping = std::process::Command::new("pgrep").args(["-f", "^sleep 6[0-4]$"]).output();
-    let still = sleeping.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
-    assert_eq!(still, "", "processes outlived their action");
+    let still: Vec<String> = running().into_iter().filter(|line| line.starts_with("sleep 6")).collect();
+    assert!(still.is_empty(), "outlived their action: {still:?}");
+}
+
+#[test]
+fn a_machine_that_refuses_is_told_of_and_made_up_for() {
+    const PROJECT: &str = "fixtures/steps";
+    let workspace = Workspace::of(std::path::Path::new(PROJECT));
+    // In a namespace whose root allows no further ones.
+    let refusing = "echo 0 > /proc/sys/user/max_user_namespaces; exec \"$0\" v2 build -v";
+    let inside = ["-Ur", "sh", "-c", refusing, RUN].map(str::to_owned);
+    let ended = workspace.run(&workspace.directory(), "unshare", &inside);
+    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    for told in
+        ["sandbox: bare\n", "warning: the sandbox: ", "help: allow it: `sudo sysctl -w user.max_user_namespaces="]
+    {
+        assert!(ended.stderr.contains(told), "no `{told}` in\n{}", ended.stderr);
+    }
+    // Where nothing is refused, that result is a miss: here for another project of the same store.
+    let other = Workspace::of(std::path::Path::new(PROJECT)).sharing(&workspace);
+    let ended = other.v2("build -v");
+    for told in ["its only result was made in a weaker sandbox than there is now", "sandbox: full\n", "3 built, "] {
+        assert!(ended.stderr.contains(told), "no `{told}` in\n{}", ended.stderr);
+    }
 }

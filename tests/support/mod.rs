@@ -137,6 +137,15 @@ impl Workspace {
     }
 }
 
+/// The command lines that run on this machine, words separated by blanks (Linux).
+#[cfg(target_os = "linux")]
+pub(crate) fn running() -> Vec<String> {
+    let entries = fs::read_dir("/proc").expect("Linux has processes").flatten();
+    // One that has just ended has no command line any more.
+    let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ").trim_end().to_owned()).collect()
+}
+
 fn status(status: std::process::ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt as _;
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())

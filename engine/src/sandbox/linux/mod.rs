@@ -1,7 +1,7 @@
 //! `Isolated`: Linux namespaces. An action sees its inputs, its tools and the C library, and nothing else there is.
 //!
 //! Three processes take part. `run` (this module) stages inputs and takes outputs; the [`spawner`] forks; the first
-//! process [inside](inside) builds the root, guards it, and is process 1 of the action's world, so that nothing survives
+//! process [`inside`] builds the root, guards it, and is process 1 of the action's world, so that nothing survives
 //! it. They talk over a socket ([`message`]); when `run` dies, however it dies, the socket closes and everything ends.
 //!
 //! | hidden | by |
