@@ -17,7 +17,7 @@ use run_engine::event::Status;
 use run_engine::path::RelPath;
 use run_engine::sandbox::bare::Bare;
 use run_engine::sandbox::linux::{Isolated, Options};
-use run_engine::sandbox::{Clients, Job, Sandbox};
+use run_engine::sandbox::{Clients, Job, Sandbox, World};
 use run_engine::store::Blobs as _;
 use run_engine::store::memory::MemoryStore;
 use run_engine::tree::{Node, Tree};
@@ -40,6 +40,7 @@ pub(crate) fn bench(plan: &Plan, bench: &mut Bench) {
             scratch: scratch.clone(),
             clients: Clients::default(),
             n_cores: 2,
+            world: World::USUAL,
         };
         // Made anew each time: its processes are counted when it has waited for them.
         let sandbox = Isolated::new(options).unwrap_or_else(|refused| panic!("{refused:?}"));

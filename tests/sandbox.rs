@@ -14,7 +14,7 @@ use run_engine::digest::DigestFunction;
 use run_engine::event::Status;
 use run_engine::path::RelPath;
 use run_engine::sandbox::linux::{Isolated, Options};
-use run_engine::sandbox::{Clients, Execution, Job, OutputError, Sandbox as _};
+use run_engine::sandbox::{Clients, Execution, Job, OutputError, Sandbox as _, World};
 use run_engine::store::memory::MemoryStore;
 use run_engine::store::{Blobs as _, OutputNode};
 use run_engine::tree::{Node, Tree};
@@ -35,12 +35,17 @@ fn path(text: &str) -> RelPath {
 
 impl Room {
     fn new() -> Self {
+        Self::in_world(World::USUAL)
+    }
+
+    fn in_world(world: World) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let options = Options {
             program: PathBuf::from(RUN),
             scratch: scratch.path().to_owned(),
             clients: Clients::default(),
             n_cores: 2,
+            world,
         };
         let sandbox = Isolated::new(options).unwrap_or_else(|refused| panic!("{refused:?}"));
         Self { sandbox, blobs: MemoryStore::new(DigestFunction::Blake3), tools: tools(), _scratch: scratch }
@@ -55,6 +60,17 @@ impl Room {
         let mut staged = Tree::new();
         let digest = self.blobs.put(b"input").unwrap();
         staged.insert(&path("in/a"), Node::File { digest, executable: false }).unwrap();
+        self.run_on(&staged, script, outputs, timeout, cancel)
+    }
+
+    fn run_on(
+        &self,
+        staged: &Tree,
+        script: &str,
+        outputs: &[&str],
+        timeout: Option<Duration>,
+        cancel: &Cancel,
+    ) -> Execution {
         let argv: Vec<Word> = ["toolchain/tools/bin/bash", "-c", script].map(Word::from).into();
         let outputs: Vec<RelPath> = outputs.iter().map(|o| path(o)).collect();
         let bin = Word::path(path("toolchain/tools/bin"));
@@ -63,7 +79,7 @@ impl Room {
             argv: &argv,
             env: &BTreeMap::from([("PATH".to_owned(), bin), ("LD_LIBRARY_PATH".to_owned(), lib)]),
             directory: None,
-            staged: &staged,
+            staged,
             mounts: &[(path("toolchain/tools"), Arc::clone(&self.tools))],
             outputs: &outputs,
             network: Network::Denied,
@@ -118,6 +134,54 @@ fn an_action_finds_its_inputs_and_a_small_fixed_world() {
         room.says("stat -c '%n %U %a %Y' . in in/a toolchain"),
         ". run 755 946684800\nin run 755 946684800\nin/a run 444 946684800\ntoolchain root 755 946684800\n"
     );
+}
+
+#[test]
+fn an_unusual_world_is_unusual_in_everything() {
+    let room = Room::in_world(World::UNUSUAL);
+    assert_eq!(
+        room.says("pwd; echo $HOME $TMPDIR $LC_ALL $USER"),
+        "/srv/another/place/to-build\n/var/lib/somebody /var/scratch C somebody\n"
+    );
+    assert_eq!(room.says("echo $UID; uname -n; stat -c %Y in/a in"), "4711\nelsewhere\n1293593145\n1293593145\n");
+    let cores =
+        room.says("while read key value; do [ $key != Cpus_allowed_list: ] || echo $value; done < /proc/self/status");
+    assert!(cores.trim().parse::<usize>().is_ok(), "one processor, not {cores}");
+    assert_eq!(room.says("echo $$"), "42\n", "others were there before");
+    assert_eq!(Room::new().says("echo $$"), "2\n");
+    let done = room.run("echo x > out", &["out"]);
+    assert!(done.outputs.is_ok(), "{done:?}");
+    let done = room.run("chmod u+w in/a; echo x >> in/a; echo x > out", &["out"]);
+    assert_eq!(done.outputs, Err(OutputError::ChangedInput(path("in/a"))));
+}
+
+/// A file system in memory shows in which order files were made, so that order is always the same, and the other one in
+/// the other world.
+#[test]
+fn directories_are_listed_in_one_order_or_the_other() {
+    let listed = |world| {
+        let room = Room::in_world(world);
+        let mut staged = Tree::new();
+        let names = ["a", "b", "c/x", "c/y", "d", "e", "f", "g/z"];
+        for name in names {
+            let digest = room.blobs.put(name.as_bytes()).unwrap();
+            staged.insert(&path(&format!("in/{name}")), Node::File { digest, executable: false }).unwrap();
+        }
+        let done = room.run_on(&staged, "ls -U in in/c | tr '\\n' ' '", &[], None, &Cancel::new());
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let usual = listed(World::USUAL);
+    for _ in 0..3 {
+        assert_eq!(listed(World::USUAL), usual);
+    }
+    let names = |text: &str| -> Vec<String> {
+        let all: Vec<String> =
+            text.trim_start_matches("in: ").trim_start_matches("in:").split_whitespace().map(str::to_owned).collect();
+        all.into_iter().take_while(|name| name != "in/c:").collect()
+    };
+    let mut reversed = names(&listed(World::UNUSUAL));
+    reversed.reverse();
+    assert_eq!(names(&usual), reversed);
 }
 
 #[test]

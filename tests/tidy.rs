@@ -12,7 +12,7 @@ const ENGINE_LAYERS: &[&[&str]] = &[
     &["path", "digest", "cancel", "clock", "wire"],
     &["tree", "action"],
     &["graph", "key", "explain"],
-    &["schedule", "event"],
+    &["schedule", "event", "verdict"],
     &["files", "store", "sandbox", "history", "witness", "sealed"],
     &["build"],
 ];

@@ -42,5 +42,6 @@ pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tree;
+pub mod verdict;
 pub mod wire;
 pub mod witness;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use run_engine::sandbox::Sandbox as _;
+use run_engine::sandbox::World;
 use run_engine::sandbox::ladder::{self, Strongest};
 use run_rules::session::Environment;
 use serde_json::json;
@@ -138,7 +139,7 @@ fn sandbox(context: &Context) -> Finding {
         return Finding::Missing { found: "can't be tried in this environment".to_owned(), remedy };
     };
     let n_cores = context.env.cores.get() as usize;
-    let sandbox = Strongest::new(ladder::Options { program, scratch, clients, n_cores });
+    let sandbox = Strongest::new(ladder::Options { program, scratch, clients, n_cores, world: World::USUAL });
     let strength = name_of(sandbox.strength());
     match sandbox.refusals() {
         [] => Finding::Fine(format!("{strength}: an action sees what it declares and nothing else")),

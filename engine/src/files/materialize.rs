@@ -2,10 +2,11 @@
 //! everything a tool can see.
 
 use std::fmt;
-use std::fs::{self, File, FileTimes, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
@@ -53,13 +54,22 @@ impl std::error::Error for MaterializeError {
     }
 }
 
-/// Everything in a tree, by kind, with the paths it will have.
-#[derive(Default)]
-struct Parts<'a> {
-    /// Parents before what is below them.
-    directories: Vec<PathBuf>,
-    files: Vec<(PathBuf, BlobDigest, bool)>,
-    links: Vec<(PathBuf, &'a str)>,
+/// What a tool can see of a directory besides what is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manner {
+    /// The time of everything.
+    pub time: SystemTime,
+    /// Whether the entries of a directory are made from the last to the first. File systems in memory list them in the
+    /// order in which they were made, or the other way round; so that order is always one of these two.
+    pub reversed: bool,
+}
+
+impl Manner {
+    /// How trees usually look.
+    #[must_use]
+    pub fn usual() -> Self {
+        Self { time: fixed_mtime(), reversed: false }
+    }
 }
 
 /// Makes the directory `to`, which must not hold anything in the tree's way, and in it all of `tree`: copies that
@@ -68,38 +78,48 @@ struct Parts<'a> {
 /// # Errors
 /// [`MaterializeError`]; what was made until then stays.
 pub fn materialize(tree: &Tree, to: &Path, blobs: &dyn Blobs) -> Result<(), MaterializeError> {
-    let mut parts = Parts { directories: vec![to.to_owned()], ..Parts::default() };
-    parts.collect(tree, to);
-    for dir in &parts.directories {
-        make_directory(dir).map_err(failed("create the directory", dir))?;
-    }
-    parts.files.par_iter().try_for_each(|(path, digest, executable)| copy(*digest, *executable, path, blobs))?;
-    for (path, target) in &parts.links {
-        make_link(target, path).map_err(failed("create the symbolic link", path))?;
-    }
-    // From the inside out, and last: everything that is made in a directory changes its time.
-    for dir in parts.directories.iter().rev() {
-        let time = fixed_mtime();
-        let times = FileTimes::new().set_accessed(time).set_modified(time);
-        File::open(dir).and_then(|dir| dir.set_times(times)).map_err(failed("set the time of", dir))?;
-    }
-    Ok(())
+    materialize_as(tree, to, blobs, Manner::usual())
 }
 
-impl<'a> Parts<'a> {
-    fn collect(&mut self, tree: &'a Tree, at: &Path) {
-        for (name, node) in tree.entries() {
-            let path = at.join(name);
-            match node {
-                Node::File { digest, executable } => self.files.push((path, *digest, *executable)),
-                Node::Symlink { target } => self.links.push((path, target)),
-                Node::Directory(below) => {
-                    self.directories.push(path.clone());
-                    self.collect(below, &path);
+/// The same, in another manner.
+///
+/// # Errors
+/// As for [`materialize`].
+pub fn materialize_as(tree: &Tree, to: &Path, blobs: &dyn Blobs, manner: Manner) -> Result<(), MaterializeError> {
+    make_directory(to).map_err(failed("create the directory", to))?;
+    fill(tree, to, blobs, manner)
+}
+
+/// Makes the entries of a directory one after the other, because their order can be seen; what is below them, side by
+/// side.
+fn fill(tree: &Tree, at: &Path, blobs: &dyn Blobs, manner: Manner) -> Result<(), MaterializeError> {
+    let mut entries: Vec<(&str, &Node)> = tree.entries().collect();
+    if manner.reversed {
+        entries.reverse();
+    }
+    let mut below = Vec::new();
+    for (name, node) in entries {
+        let path = at.join(name);
+        match node {
+            Node::File { digest, executable } => {
+                copy(*digest, *executable, &path, blobs)?;
+                if manner.time != fixed_mtime() {
+                    set_time(&path, manner, AtFlags::empty()).map_err(failed("set the time of", &path))?;
                 }
+            }
+            Node::Symlink { target } => {
+                let made = symlink(&**target, &path).and_then(|()| set_time(&path, manner, AtFlags::SYMLINK_NOFOLLOW));
+                made.map_err(failed("create the symbolic link", &path))?;
+            }
+            Node::Directory(tree) => {
+                make_directory(&path).map_err(failed("create the directory", &path))?;
+                below.push((path, tree));
             }
         }
     }
+    below.par_iter().try_for_each(|(path, tree)| fill(tree, path, blobs, manner))?;
+    // Last: everything that is made in a directory changes its time.
+    Ok(set_time(at, manner, AtFlags::empty()).map_err(failed("set the time of", at))?)
 }
 
 fn copy(digest: BlobDigest, executable: bool, to: &Path, blobs: &dyn Blobs) -> Result<(), MaterializeError> {
@@ -115,11 +135,10 @@ fn make_directory(dir: &Path) -> io::Result<()> {
     fs::set_permissions(dir, Permissions::from_mode(0o755))
 }
 
-fn make_link(target: &str, path: &Path) -> io::Result<()> {
-    symlink(target, path)?;
-    let time = Timespec { tv_sec: nanos(fixed_mtime()) / 1_000_000_000, tv_nsec: 0 };
+fn set_time(path: &Path, manner: Manner, flags: AtFlags) -> io::Result<()> {
+    let time = Timespec { tv_sec: nanos(manner.time) / 1_000_000_000, tv_nsec: 0 };
     let times = Timestamps { last_access: time, last_modification: time };
-    Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    Ok(rustix::fs::utimensat(CWD, path, &times, flags)?)
 }
 
 /// What [`materialize_file_if_changed`] found.

@@ -13,11 +13,11 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
 use super::running::{Running, Streams, watch};
 use super::scratch::Scratch;
-use super::{Clients, Execution, Job, Sandbox, SandboxError, collect};
+use super::{Clients, Execution, Job, Sandbox, SandboxError, World, collect};
 use crate::action::Network;
 use crate::cancel::Cancel;
 use crate::event::Status;
-use crate::files::materialize::{self, MaterializeError};
+use crate::files::materialize::{self, Manner, MaterializeError};
 use crate::store::Strength;
 
 /// The sandbox that works everywhere and hides little.
@@ -27,6 +27,7 @@ pub struct Bare {
     /// Made when the first process is run: most builds run none.
     scratch: Mutex<Option<Arc<Scratch>>>,
     clients: Clients,
+    world: World,
 }
 
 impl Bare {
@@ -34,7 +35,14 @@ impl Bare {
     /// but programs that look for configuration in the directories above them will look above this one.
     #[must_use]
     pub fn new(scratch: &Path, clients: Clients) -> Self {
-        Self { parent: scratch.to_owned(), scratch: Mutex::new(None), clients }
+        Self { parent: scratch.to_owned(), scratch: Mutex::new(None), clients, world: World::USUAL }
+    }
+
+    /// The same with another world, of which it has only what needs no kernel: where things are, what variables say, and
+    /// how files look. User, machine, processors and processes are always those that there are.
+    #[must_use]
+    pub fn in_world(self, world: World) -> Self {
+        Self { world, ..self }
     }
 
     fn scratch(&self) -> Result<Arc<Scratch>, SandboxError> {
@@ -53,25 +61,25 @@ impl Sandbox for Bare {
 
     fn run(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Execution, SandboxError> {
         let private = self.scratch()?.private()?;
-        let root = private.path().join("root");
-        let home = private.path().join("home");
+        let usual = World::USUAL;
+        let root = private.path().join(if self.world.root == usual.root { "root" } else { "another/place/root" });
+        let home = private.path().join(if self.world.home == usual.home { "home" } else { "somebody" });
         for directory in [&root, &home] {
-            std::fs::create_dir(directory)
+            std::fs::create_dir_all(directory)
                 .map_err(|cause| SandboxError::setup("make the directory", directory, cause))?;
         }
-        stage(job, &root)?;
+        stage(job, &root, self.world.manner())?;
         let start = job.directory.map_or_else(|| root.clone(), |d| root.join(d));
         let parents = job.outputs.iter().filter_map(|output| Some(start.join(output.parent()?)));
         for directory in std::iter::once(start.clone()).chain(parents) {
             std::fs::create_dir_all(&directory)
                 .map_err(|cause| SandboxError::setup("make the directory", &directory, cause))?;
         }
-        let none = BTreeMap::new();
-        let clients = match job.network {
-            Network::Allowed => &self.clients.env,
-            Network::Denied => &none,
-        };
-        let child = spawn(job, &root, &start, &home, clients)?;
+        let mut around: BTreeMap<&str, &str> = self.world.env.iter().copied().collect();
+        if job.network == Network::Allowed {
+            around.extend(self.clients.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        }
+        let child = spawn(job, &root, &start, &home, &around)?;
         let (status, stdout, stderr) = finish(child, job.timeout, cancel);
         let outputs = if status.is_success() { collect(job, &start)? } else { Ok(Vec::new()) };
         Ok(Execution { status, stdout, stderr, outputs })
@@ -79,8 +87,8 @@ impl Sandbox for Bare {
 }
 
 /// Puts the input root on disk: copies of the staged part, links to the mounted part.
-fn stage(job: &Job<'_>, root: &Path) -> Result<(), SandboxError> {
-    match materialize::materialize(job.staged, root, job.blobs) {
+fn stage(job: &Job<'_>, root: &Path, manner: Manner) -> Result<(), SandboxError> {
+    match materialize::materialize_as(job.staged, root, job.blobs, manner) {
         Ok(()) => {}
         Err(MaterializeError::Store(e)) => return Err(e.into()),
         Err(MaterializeError::Lost { digest, .. }) => return Err(SandboxError::Lost(digest)),
@@ -100,7 +108,7 @@ fn spawn(
     root: &Path,
     start: &Path,
     home: &Path,
-    clients: &BTreeMap<String, String>,
+    around: &BTreeMap<&str, &str>,
 ) -> Result<Child, SandboxError> {
     let root_text = root.to_str().ok_or_else(|| {
         SandboxError::setup("use the directory", root, std::io::Error::other("its name is not UTF-8"))
@@ -113,7 +121,7 @@ fn spawn(
         .env_clear()
         .env("HOME", home)
         .env("TMPDIR", home)
-        .envs(clients)
+        .envs(around)
         .envs(job.env.iter().map(|(name, value)| (name, value.render(root_text))))
         .current_dir(start)
         .stdin(Stdio::null())
@@ -196,6 +204,16 @@ mod tests {
 
     /// Runs a shell script with one input file, `in/a`, and the outputs it is to leave.
     fn run(script: &str, outputs: &[&str], timeout: Option<Duration>, cancel: &Cancel) -> (Execution, MemoryStore) {
+        run_in(World::USUAL, script, outputs, timeout, cancel)
+    }
+
+    fn run_in(
+        world: World,
+        script: &str,
+        outputs: &[&str],
+        timeout: Option<Duration>,
+        cancel: &Cancel,
+    ) -> (Execution, MemoryStore) {
         let scratch = tempfile::tempdir().unwrap();
         let blobs = MemoryStore::new(DigestFunction::Blake3);
         let mut staged = Tree::new();
@@ -214,7 +232,7 @@ mod tests {
             timeout,
             blobs: &blobs,
         };
-        let sandbox = Bare::new(scratch.path(), Clients::default());
+        let sandbox = Bare::new(scratch.path(), Clients::default()).in_world(world);
         let execution = sandbox.run(&job, cancel).unwrap();
         drop(sandbox);
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "nothing is left behind");
@@ -230,6 +248,18 @@ mod tests {
         let outputs = done.outputs.unwrap();
         let OutputNode::File { digest, executable: false } = outputs[0].node else { panic!("{outputs:?}") };
         assert_eq!(blobs.get(digest).unwrap().as_deref(), Some(&b"input"[..]));
+    }
+
+    #[test]
+    fn another_world_is_another_as_far_as_that_goes() {
+        let script = "pwd; echo $HOME; echo $LC_ALL $USER; cat in/a";
+        let told = |world| String::from_utf8(run_in(world, script, &[], None, &Cancel::new()).0.stdout).unwrap();
+        let (usual, unusual) = (told(World::USUAL), told(World::UNUSUAL));
+        assert!(usual.contains("/root\n") && usual.ends_with("/home\n\ninput"), "{usual}");
+        assert!(
+            unusual.contains("/another/place/root\n") && unusual.ends_with("/somebody\nC somebody\ninput"),
+            "{unusual}"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::bare::Bare;
-use super::{Clients, Execution, Job, Sandbox, SandboxError};
+use super::{Clients, Execution, Job, Sandbox, SandboxError, World};
 use crate::cancel::Cancel;
 use crate::store::Strength;
 
@@ -23,6 +23,8 @@ pub struct Options {
     pub clients: Clients,
     /// How many processors there are.
     pub n_cores: usize,
+    /// What actions find, as far as a sandbox can decide it.
+    pub world: World,
 }
 
 /// A sandbox that this machine does not allow.
@@ -105,6 +107,7 @@ fn choose(options: &Options) -> Chosen {
                 scratch: options.scratch.clone(),
                 clients: options.clients.clone(),
                 n_cores: options.n_cores,
+                world: options.world,
             };
             match Isolated::new(options) {
                 Ok(sandbox) => return Chosen { sandbox: Box::new(sandbox), refusals: Vec::new() },
@@ -126,5 +129,5 @@ fn choose(options: &Options) -> Chosen {
 }
 
 fn bare(options: &Options) -> Box<dyn Sandbox> {
-    Box::new(Bare::new(&options.scratch, options.clients.clone()))
+    Box::new(Bare::new(&options.scratch, options.clients.clone()).in_world(options.world))
 }

@@ -20,6 +20,7 @@ mod refusal;
 mod running;
 mod scratch;
 pub mod system;
+mod world;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,6 +35,8 @@ use crate::files::capture::{CaptureError, CaptureProblem, capture};
 use crate::path::RelPath;
 use crate::store::{Blobs, Output, StoreError, Strength};
 use crate::tree::Tree;
+
+pub use world::World;
 
 /// Runs processes so that they see their inputs and as little else as possible.
 pub trait Sandbox: Send + Sync {

@@ -26,6 +26,7 @@ use run_engine::files::stat_cache::StatCache;
 use run_engine::graph::ActionGraph;
 use run_engine::history::History;
 use run_engine::path::RelPath;
+use run_engine::sandbox::World;
 use run_engine::sandbox::ladder::{self, Refusal, Strongest};
 use run_engine::sandbox::{INPUT_ROOT, Sandbox as _};
 use run_engine::schedule::Limits;
@@ -164,7 +165,7 @@ impl Session {
         let _lease = self.store.lease()?;
         let now = self.options.clock.now().duration_since(SystemTime::UNIX_EPOCH);
         self.history.set_time(now.map_or(0, |since| since.as_secs()));
-        let sandbox = self.sandbox(options.jobs);
+        let sandbox = self.sandbox(options.jobs, World::USUAL);
         let forced = if options.force { self.forced(selection) } else { HashSet::new() };
         let request = Request {
             wanted: &selection.wanted,
@@ -218,13 +219,14 @@ impl Session {
         Ok(outcome)
     }
 
-    fn sandbox(&self, n_cores: usize) -> Strongest {
+    fn sandbox(&self, n_cores: usize, world: World) -> Strongest {
         let Environment { program, scratch, clients, .. } = &self.options.environment;
         Strongest::new(ladder::Options {
             program: program.clone(),
             scratch: scratch.clone(),
             clients: clients.clone(),
             n_cores,
+            world,
         })
     }
 

@@ -86,6 +86,12 @@ fn try_live(ends: Ends, filter: &Filter) -> Step<()> {
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(failed("hide", "the first process"))?;
     let news = sys::child_news().map_err(failed("watch", "processes"))?;
+    for _ in 0..setup.earlier_processes {
+        if sys::fork_into(0).map_err(failed("start", "a process that only takes a number"))?.is_none() {
+            sys::leave(0);
+        }
+        let _ = rustix::process::wait(WaitOptions::empty());
+    }
     let Some(action) = sys::fork_into(0).map_err(failed("start", &start.argv[0]))? else {
         let why = become_action(&ends, &setup, &start, filter);
         let _ = report(&ends.job, News::Failed(why));

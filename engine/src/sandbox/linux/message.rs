@@ -50,12 +50,15 @@ pub(super) struct Setup {
     /// The most processes and threads.
     #[prost(uint64, tag = "11")]
     pub(super) processes_max: u64,
-    /// The processors it may run on, or all of them where there is none.
+    /// The processor it may run on; all of them where there is none.
     #[prost(uint32, optional, tag = "12")]
     pub(super) only_core: Option<u32>,
-    /// The directory, from inside, whose time is set last.
+    /// The time of all that is there before the action, in seconds since 1970.
     #[prost(int64, tag = "13")]
     pub(super) time: i64,
+    /// How many processes there were before the action, so that its number is another one.
+    #[prost(uint32, tag = "14")]
+    pub(super) earlier_processes: u32,
 }
 
 /// A file that is written.

@@ -27,20 +27,22 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::thread::CpuSet;
 
 use self::message::{Failed, News, Report, Setup, SmallFile, Start};
 use self::shown::Shown;
 use self::spawner::{Request, Spawner};
 use super::running::{Running, Streams, watch};
 use super::scratch::{Private, Scratch};
-use super::{Clients, Execution, INPUT_ROOT, Job, OutputError, Sandbox, SandboxError, collect};
+use super::{Clients, Execution, Job, OutputError, Sandbox, SandboxError, World, collect};
 use crate::action::Network;
 use crate::cancel::Cancel;
 use crate::event::Status;
-use crate::store::{Strength, fixed_mtime};
+use crate::store::Strength;
 
 /// The sandbox of full strength.
 #[derive(Debug)]
@@ -52,6 +54,8 @@ pub struct Isolated {
     program: PathBuf,
     clients: Clients,
     world: World,
+    /// Where there is only one core, it is another one each time, or all would wait for one.
+    turn: AtomicUsize,
     system: Shown,
     toolchains: Mutex<HashMap<PathBuf, Arc<Shown>>>,
     bytes_max: u64,
@@ -61,22 +65,7 @@ pub struct Isolated {
     _scratch: (Private, Scratch),
 }
 
-/// Where and who an action finds itself to be. Nothing that it makes should depend on that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct World {
-    root: &'static str,
-    home: &'static str,
-    temporary: &'static str,
-    user: u32,
-    user_name: &'static str,
-    hostname: &'static str,
-}
-
 impl World {
-    /// The one that every action is run in.
-    pub const USUAL: Self =
-        Self { root: INPUT_ROOT, home: "/home/run", temporary: "/tmp", user: 1000, user_name: "run", hostname: "run" };
-
     fn files(self, network: bool) -> Vec<SmallFile> {
         let Self { home, user, user_name, hostname, .. } = self;
         let file = |at: &str, content: String| SmallFile { at: at.to_owned(), content };
@@ -102,6 +91,8 @@ pub struct Options {
     pub clients: Clients,
     /// How many processors there are: with more of them, more processes are normal.
     pub n_cores: usize,
+    /// What actions find.
+    pub world: World,
 }
 
 /// What this machine's kernel did not do.
@@ -134,7 +125,8 @@ impl Isolated {
             online: OnceLock::new(),
             program: options.program,
             clients: options.clients,
-            world: World::USUAL,
+            world: options.world,
+            turn: AtomicUsize::new(0),
             system: Shown::system(),
             toolchains: Mutex::default(),
             bytes_max: bytes_max(),
@@ -221,9 +213,18 @@ impl Isolated {
             user,
             bytes_max: self.bytes_max,
             processes_max: self.processes_max,
-            only_core: None,
-            time: fixed_mtime().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed()),
+            only_core: self.only_core(),
+            time: self.world.time().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed()),
+            earlier_processes: self.world.earlier_processes,
         })
+    }
+
+    /// The processor to stay on, where the world has only one.
+    fn only_core(&self) -> Option<u32> {
+        let allowed = self.world.one_core.then(|| rustix::thread::sched_getaffinity(None).ok())??;
+        let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(cores.len())?;
+        u32::try_from(cores[turn]).ok()
     }
 
     /// What a toolchain shows, worked out once.
@@ -246,6 +247,7 @@ impl Isolated {
             *program = format!("{directory}/{program}");
         }
         let mut env = BTreeMap::from([("HOME", home.to_owned()), ("TMPDIR", temporary.to_owned())]);
+        env.extend(self.world.env.iter().map(|(name, value)| (*name, (*value).to_owned())));
         if job.network == Network::Allowed {
             env.extend(self.clients.env.iter().map(|(name, value)| (name.as_str(), value.clone())));
         }
@@ -264,7 +266,7 @@ impl Sandbox for Isolated {
         let (mut inside, root, mut streams) = Inside::make(self, &setup)?;
         // A path that leads into the sandbox's mounts, which this process does not have.
         let root_path = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
-        let staged = stage::stage(job, &root_path, spawner::owner(setup.network))?;
+        let staged = stage::stage(job, &root_path, spawner::owner(setup.network), self.world.manner())?;
         inside.start(&self.start(job))?;
         let watched = watch(&mut inside, &mut streams, job.timeout, cancel);
         if let Some(why) = inside.trouble.take() {

@@ -3,27 +3,29 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::super::SandboxError;
 use crate::action::MountedTree;
-use crate::files::materialize::{self, MaterializeError};
+use crate::files::materialize::{self, Manner, MaterializeError};
 use crate::path::{RelPath, under};
 use crate::sandbox::Job;
-use crate::store::fixed_mtime;
 use crate::tree::{Node, Tree};
 
 /// A staged input root.
 pub(super) struct Staged {
     tree: Tree,
+    /// The time it shows.
+    time: SystemTime,
     /// When the last of it was made, in nanoseconds: whatever changed later was changed by the action.
     until: i128,
 }
 
 /// Copies the staged part of an input root to `root`, read-only, and makes the directories in which the action starts
 /// and leaves its outputs. `owner` is whom it will belong to, where that is another user than this one.
-pub(super) fn stage(job: &Job<'_>, root: &Path, owner: Option<u32>) -> Result<Staged, SandboxError> {
+pub(super) fn stage(job: &Job<'_>, root: &Path, owner: Option<u32>, manner: Manner) -> Result<Staged, SandboxError> {
     let tree = with_directories(job);
-    match materialize::materialize(&tree, root, job.blobs) {
+    match materialize::materialize_as(&tree, root, job.blobs, manner) {
         Ok(()) => {}
         Err(MaterializeError::Store(e)) => return Err(e.into()),
         Err(MaterializeError::Lost { digest, .. }) => return Err(SandboxError::Lost(digest)),
@@ -31,7 +33,7 @@ pub(super) fn stage(job: &Job<'_>, root: &Path, owner: Option<u32>) -> Result<St
     let mut until = 0;
     seal(&tree, root, owner, &mut until)
         .map_err(|cause| SandboxError::setup("set the mode of the inputs in", root, cause))?;
-    Ok(Staged { tree, until })
+    Ok(Staged { tree, time: manner.time, until })
 }
 
 /// The staged part, and the directories that have to be there before the action starts.
@@ -75,32 +77,32 @@ fn changed(meta: &fs::Metadata) -> i128 {
 impl Staged {
     /// The first input that is no longer what it was.
     pub(super) fn touched(&self, root: &Path) -> Option<RelPath> {
-        first_touched(&self.tree, root, None, self.until)
+        self.first_touched(&self.tree, root, None)
     }
-}
 
-fn first_touched(tree: &Tree, at: &Path, base: Option<&RelPath>, until: i128) -> Option<RelPath> {
-    let time = fixed_mtime();
-    tree.entries().find_map(|(name, node)| {
-        let path = at.join(name);
-        let named = under(base, &RelPath::new(name).ok()?);
-        let meta = fs::symlink_metadata(&path);
-        let is_same = match (&meta, node) {
-            (Err(_), _) => false,
-            (Ok(meta), Node::Directory(below)) => {
-                if meta.is_dir() {
-                    return first_touched(below, &path, Some(&named), until);
+    fn first_touched(&self, tree: &Tree, at: &Path, base: Option<&RelPath>) -> Option<RelPath> {
+        let Self { time, until, .. } = *self;
+        tree.entries().find_map(|(name, node)| {
+            let path = at.join(name);
+            let named = under(base, &RelPath::new(name).ok()?);
+            let meta = fs::symlink_metadata(&path);
+            let is_same = match (&meta, node) {
+                (Err(_), _) => false,
+                (Ok(meta), Node::Directory(below)) => {
+                    if meta.is_dir() {
+                        return self.first_touched(below, &path, Some(&named));
+                    }
+                    false
                 }
-                false
-            }
-            (Ok(meta), Node::Symlink { .. }) => meta.is_symlink() && changed(meta) <= until,
-            (Ok(meta), Node::File { digest, .. }) => {
-                meta.is_file()
-                    && meta.len() == digest.size_bytes()
-                    && meta.modified().is_ok_and(|modified| modified == time)
-                    && changed(meta) <= until
-            }
-        };
-        (!is_same).then_some(named)
-    })
+                (Ok(meta), Node::Symlink { .. }) => meta.is_symlink() && changed(meta) <= until,
+                (Ok(meta), Node::File { digest, .. }) => {
+                    meta.is_file()
+                        && meta.len() == digest.size_bytes()
+                        && meta.modified().is_ok_and(|modified| modified == time)
+                        && changed(meta) <= until
+                }
+            };
+            (!is_same).then_some(named)
+        })
+    }
 }
