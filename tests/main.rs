@@ -11,6 +11,8 @@ mod limits;
 mod oracle;
 mod processes;
 #[cfg(target_os = "linux")]
+mod reproducible;
+#[cfg(target_os = "linux")]
 mod sandbox;
 mod scenarios;
 mod simulate;

@@ -124,6 +124,7 @@ impl Context {
             store: self.env.named_store(),
             default_store: self.store()?,
             profile,
+            reproducible: false,
             revision: self.env.revision.clone(),
             looked: self.env.looked,
             clock: TimeOfDay(crate::env::time_of_day),

@@ -26,6 +26,8 @@ use crate::target::{Target, TestTarget};
 pub struct Settings {
     /// How to optimise.
     pub profile: Profile,
+    /// Whether tools are told to leave out when they run.
+    pub reproducible: bool,
     /// The digest function of the workspace.
     pub function: DigestFunction,
     /// Facts about this machine that a process can see.
@@ -70,6 +72,8 @@ pub struct Lowering<'a> {
     pub level: OptLevel,
     /// Seconds since 1970 at which virtual time starts.
     pub epoch_seconds: u64,
+    /// Whether tools are told to leave out when they run.
+    pub reproducible: bool,
     /// Where bytes are; rules add what they make.
     pub sources: Sources,
     /// Components by themselves, by name.
@@ -96,6 +100,7 @@ pub fn lower(manifest: &Manifest, plan: &Plan, facts: Facts, settings: &Settings
             Profile::Debug => OptLevel::None,
         },
         epoch_seconds: facts.epoch_seconds,
+        reproducible: settings.reproducible,
         sources,
         checked: BTreeMap::new(),
         actions: Vec::new(),

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use run_rules::manifest::Profile;
-use run_rules::session::{Ask, BuildOptions, Goal, up_to_date};
+use run_rules::session::{Ask, BuildOptions, Goal, Options, up_to_date};
 
 use crate::context::{Context, select, verdict};
 use crate::fail::Failure;
@@ -28,6 +28,12 @@ pub(crate) struct Args {
     /// Compile for debugging; outputs are in `target/wasm/debug/`
     #[arg(long)]
     debug: bool,
+    /// Have tools leave out when and where they run, so that outputs are the same everywhere
+    ///
+    /// `SOURCE_DATE_EPOCH` is set for every tool (to 0 where you have not set it), and Rust's panic messages and debug
+    /// information name files from the project's directory on. The same as `reproducible = true` in `[build]`.
+    #[arg(long)]
+    reproducible: bool,
     /// Run at most N actions at once; the number of cores by default
     #[arg(short, long, value_name = "N", value_parser = crate::args::jobs)]
     jobs: Option<NonZeroU32>,
@@ -57,7 +63,7 @@ pub(crate) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> 
         (false, false) => None,
     };
     let ask = Ask { targets: asked(&args.targets), goal: Goal::Outputs };
-    let options = context.options(ask, profile)?;
+    let options = Options { reproducible: args.reproducible, ..context.options(ask, profile)? };
     let looks_only = !args.force && !args.dry_run && args.profile.is_none();
     if looks_only && let Some(done) = up_to_date(&options) {
         return say_up_to_date(done.n_targets, context);

@@ -34,10 +34,11 @@ for layer in .run/layers/*/; do
 done
 
 # Compilers also write down the real name of the directory they run in. Cargo must not know of the flag that puts the other
-# one in its place, for it would compile the layers below again.
+# one in its place, for it would compile the layers below again. RUN_SHOWN, where it is set, is what paths show instead.
 cat > "$out/home/rustc" <<'END'
 #!/bin/sh
-exec "$@" "--remap-path-prefix=$RUN_HERE=$RUN_ROOT"
+shown=${RUN_SHOWN:-$RUN_ROOT}
+exec "$@" "--remap-path-prefix=$RUN_HERE=$shown" ${RUN_SHOWN:+"--remap-path-prefix=$RUN_ROOT=$shown"}
 END
 chmod +x "$out/home/rustc"
 export RUN_HERE="$here" RUN_ROOT="$root" RUSTC_WRAPPER="$root/.run/out/home/rustc"

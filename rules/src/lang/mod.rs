@@ -48,6 +48,8 @@ pub struct Asked<'a> {
     pub produced: &'a [RelPath],
     /// Whether to optimise.
     pub profile: Profile,
+    /// Whether what is made is not to tell where.
+    pub reproducible: bool,
 }
 
 /// How a component's bytes come about.

@@ -68,8 +68,12 @@ fn step(
     }
     let mut words = layer.argv.into_iter();
     let shell = words.next().expect("a layer runs something");
-    let env =
+    let mut env: BTreeMap<String, Word> =
         layer.env.into_iter().map(|(name, value)| (name.to_owned(), Word::new(vec![Part::Text(value)]))).collect();
+    if asked.reproducible && !layer.network {
+        // Panic messages and debug information then name files from the project's directory on, and nothing above it.
+        env.insert("RUN_SHOWN".to_owned(), ".".into());
+    }
     Ok(Step {
         name: layer.name.as_str(),
         tree,

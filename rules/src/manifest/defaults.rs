@@ -40,6 +40,7 @@ pub(super) fn manifest(raw: Raw, text: &str, file: &str, digest_function: Digest
             None => RelPath::new(DEFAULT_OUTPUT_DIR).ok()?,
         },
         profile: raw.build.opt_level.unwrap_or(Profile::Release),
+        reproducible: raw.build.reproducible.unwrap_or(false),
     };
     let components: Vec<_> = raw.component.into_iter().map(|c| component(c.value)).collect::<Option<_>>()?;
     let composes: Vec<_> = raw.compose.into_iter().map(|c| compose(c.value)).collect::<Option<_>>()?;

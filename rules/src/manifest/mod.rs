@@ -378,6 +378,8 @@ pub struct Build {
     pub output_dir: RelPath,
     /// Whether outputs are optimised.
     pub profile: Profile,
+    /// Whether outputs are not to depend on when and where they are made.
+    pub reproducible: bool,
 }
 
 /// `[cache]`: the store of results on this machine.

@@ -124,6 +124,7 @@ mirror! {
     RawBuild {
         output_dir: Option<Spanned<FilePath>>,
         opt_level: Option<Profile>,
+        reproducible: Option<bool>,
     }
 }
 

@@ -327,8 +327,12 @@ pub(super) static BUILD: Table = Table {
     keys: &[
         key("output_dir", Shape::Text(&FILE), "\"target/wasm\"", "Where the components are put."),
         key("opt_level", Shape::Word(super::Profile::NAMES), "\"release\"", "Whether outputs are optimised."),
-        key("reproducible", Shape::Bool, "false", "Whether only reproducible builds are accepted.")
-            .not_yet("the check that two builds come out the same"),
+        key(
+            "reproducible",
+            Shape::Bool,
+            "false",
+            "Whether tools are told to leave out when and where they run: `SOURCE_DATE_EPOCH` is set and paths are cut off.",
+        ),
     ],
 };
 

@@ -27,7 +27,7 @@ pub fn action(lowering: &Lowering<'_>, command: &Command, facts: &CommandFacts) 
         label: format!("{} run", command.name.as_str()),
         place: lowering.place(&command.name.span),
         work: Work::Process { argv: argv(command, facts) },
-        env: environment(search_path([TOOLS].into_iter())),
+        env: environment(lowering, search_path([TOOLS].into_iter())),
         directory: Some(work()),
         inputs,
         outputs: command.outputs.iter().map(|output| output.value.clone()).collect(),

@@ -98,7 +98,11 @@ fn action(lowering: &Lowering<'_>, component: &Component, step: &Step, before: &
                 inputs.push(Input { at: Some(at), source: Source::Mounted(tree.clone()) });
             }
             let program = path(&format!("{TOOLCHAIN}/{toolchain}")).join(program);
-            let mut environment = environment(search_path(step.toolchains.keys().copied()));
+            let mut environment = environment(lowering, search_path(step.toolchains.keys().copied()));
+            if step.network {
+                // What is fetched is the same at all times.
+                environment.remove("SOURCE_DATE_EPOCH");
+            }
             environment.extend(env.clone());
             Action {
                 label,

@@ -22,6 +22,7 @@ use run_engine::path::RelPath;
 use run_engine::tree::Tree;
 
 use crate::builtin::Builtin;
+use crate::lower::Lowering;
 
 /// Where the project's files stand in an input root.
 pub const WORK: &str = "work";
@@ -84,6 +85,17 @@ fn search_path<'a>(toolchains: impl Iterator<Item = &'a str>) -> Word {
 }
 
 /// The environment every process has, besides what its rule adds.
-fn environment(path: Word) -> BTreeMap<String, Word> {
-    BTreeMap::from([("LANG".to_owned(), "C.UTF-8".into()), ("PATH".to_owned(), path), ("TZ".to_owned(), "UTC".into())])
+///
+/// In a reproducible build that is `SOURCE_DATE_EPOCH` too, the time that tools are to take instead of the present one. It is
+/// not there otherwise, because it is keyed: a user who sets it, to a commit's time say, would run everything anew.
+fn environment(lowering: &Lowering<'_>, path: Word) -> BTreeMap<String, Word> {
+    let mut environment = BTreeMap::from([
+        ("LANG".to_owned(), "C.UTF-8".into()),
+        ("PATH".to_owned(), path),
+        ("TZ".to_owned(), "UTC".into()),
+    ]);
+    if lowering.reproducible {
+        environment.insert("SOURCE_DATE_EPOCH".to_owned(), lowering.epoch_seconds.to_string().into());
+    }
+    environment
 }

@@ -60,6 +60,7 @@ impl Session {
         let manifest_stamp = Stamp::of(&options.root.join(MANIFEST));
         let (manifest, mut warnings) = read_manifest(&options.root)?;
         let profile = options.profile.unwrap_or(manifest.build.profile);
+        let reproducible = options.reproducible || manifest.build.reproducible;
         let store_dir = store_dir(&options, &manifest);
         let store = DiskStore::open(&store_dir, manifest.digest_function())?;
         let walk_failed = |e: io::Error| OpenError::Machine {
@@ -76,13 +77,19 @@ impl Session {
         let planned = plan(&manifest, &names, &mut scripts)?;
         let state = State::of(&options.root);
         let mut stats = state.stats(manifest.digest_function(), options.looked);
-        let surroundings =
-            Surroundings { environment: &options.environment, store: &store_dir, looked: options.looked, profile };
+        let surroundings = Surroundings {
+            environment: &options.environment,
+            store: &store_dir,
+            looked: options.looked,
+            profile,
+            reproducible,
+        };
         let gathered = gather(&manifest, &planned, &files, &mut stats, &surroundings)?;
         let table = Table::new();
         let native_platform = native_platform(&table, profile)?;
         let settings = Settings {
             profile,
+            reproducible,
             function: manifest.digest_function(),
             platform: options.environment.platform.clone(),
             native_platform,

@@ -42,6 +42,8 @@ pub struct Options {
     pub default_store: PathBuf,
     /// How to optimise, where flags say so.
     pub profile: Option<Profile>,
+    /// Whether a flag says that outputs are not to depend on when and where they are made. `run.toml` may say so too.
+    pub reproducible: bool,
     /// Identifies this program: its version and its file.
     pub revision: String,
     /// A moment before anything is looked at.

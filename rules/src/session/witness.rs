@@ -25,8 +25,19 @@ pub fn up_to_date(options: &Options) -> Option<UpToDate> {
 
 /// Everything an answer depends on that is not a file.
 fn identity(options: &Options) -> [u8; 32] {
-    let Options { root: _, store, default_store, profile, revision, looked: _, clock: _, environment, ask } = options;
-    let text = format!("{store:?} {default_store:?} {profile:?} {revision} {environment:?} {ask:?}");
+    let Options {
+        root: _,
+        store,
+        default_store,
+        profile,
+        reproducible,
+        revision,
+        looked: _,
+        clock: _,
+        environment,
+        ask,
+    } = options;
+    let text = format!("{store:?} {default_store:?} {profile:?} {reproducible} {revision} {environment:?} {ask:?}");
     *DigestFunction::Blake3.digest::<Blob>(text.as_bytes()).hash()
 }
 

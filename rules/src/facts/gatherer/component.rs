@@ -83,8 +83,8 @@ impl Gatherer<'_> {
         let declared = self.declared_world(source, language)?;
         let produced = self.produced_for(component);
         let row = lang::find(language).expect("the manifest lets only languages pass that are built in");
-        let profile = self.profile;
-        let asked = Asked { component, source, world: declared.as_ref(), produced: &produced, profile };
+        let (profile, reproducible) = (self.profile, self.reproducible);
+        let asked = Asked { component, source, world: declared.as_ref(), produced: &produced, profile, reproducible };
         let recipe = (row.recipe)(&asked, self)?;
         let facts = match declared {
             Some(world) => {

@@ -38,6 +38,8 @@ pub struct Surroundings<'a> {
     pub looked: SystemTime,
     /// How to optimise.
     pub profile: Profile,
+    /// Whether what is made is not to tell where.
+    pub reproducible: bool,
 }
 
 /// What was gathered, and everything that was looked at outside the project.
@@ -68,6 +70,7 @@ pub fn gather(
         stats,
         function: manifest.digest_function(),
         profile: surroundings.profile,
+        reproducible: surroundings.reproducible,
         tools: Tools::open(manifest, files.root(), surroundings),
         sources: Sources::default(),
         makers: Makers::of(manifest),
@@ -97,6 +100,7 @@ pub struct Gatherer<'a> {
     stats: &'a mut StatCache,
     function: DigestFunction,
     profile: Profile,
+    reproducible: bool,
     /// The toolchains of this machine.
     pub tools: Tools<'a>,
     /// Where the bytes of what was read are.
