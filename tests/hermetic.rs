@@ -105,3 +105,80 @@ fn cargo_configuration_above_is_never_used() {
     assert_eq!(there.v2("build calc").status, 0);
     assert!(outputs(&here.directory()) == outputs(&there.directory()));
 }
+
+/// Somebody else's build, where this test may become somebody else. Compilers are shown where they may read them.
+const AS_SOMEBODY: &str = r#"
+set -e
+for pair in rustup:"$RUSTUP_HOME" cargo/bin:"$CARGO_HOME/bin" program:"$PROGRAM"; do
+    mkdir -p "$PLACE/${pair%%:*}"
+    mount --bind "${pair#*:}" "$PLACE/${pair%%:*}"
+done
+chmod 755 "$PLACE"
+chown -R 4242:4242 "$PLACE/work" "$PLACE/home" "$PLACE/cargo" "$PLACE/tmp"
+export RUSTUP_HOME="$PLACE/rustup" CARGO_HOME="$PLACE/cargo" TMPDIR="$PLACE/tmp" RUN_CACHE_DIR="$PLACE/home/store"
+export PATH="$PLACE/cargo/bin:/usr/bin:/bin"
+exec setpriv --reuid 4242 --regid 4242 --clear-groups "$PLACE/program/run" v2 build "$@"
+"#;
+
+const SMALL: &str = r#"
+[project]
+name = "small"
+version = "1.0.0"
+[[component]]
+name = "told"
+source = "told"
+[[component]]
+name = "text"
+source = "text.wat"
+[[compose]]
+name = "both"
+root = "told"
+with = ["text"]
+"#;
+
+fn small() -> Workspace {
+    let workspace = Workspace::new();
+    let write = |path: &str, text: &str| {
+        let file = workspace.directory().join(path);
+        fs::create_dir_all(file.parent().expect("it has one")).expect("a directory");
+        fs::write(file, text).expect("a file");
+    };
+    write("run.toml", SMALL);
+    write("text.wat", "(component (core module (func (export \"f\"))))");
+    write("told/Cargo.toml", "[package]\nname = \"told\"\nversion = \"1.0.0\"\nedition = \"2024\"\n");
+    write("told/Cargo.lock", "version = 4\n[[package]]\nname = \"told\"\nversion = \"1.0.0\"\n");
+    write("told/src/main.rs", "fn main() { assert!(std::env::args().count() < 9, \"{}\", file!()) }\n");
+    workspace
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+#[expect(clippy::print_stderr, reason = "a test that tests nothing says so")]
+fn two_users_build_the_same() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!(
+            "SKIPPED: only root can become somebody else; `fixtures/calculator` is built with another `USER` all the same"
+        );
+        return;
+    }
+    for profile in ["--release", "--debug"] {
+        let (ours, theirs) = (small(), small());
+        let built = ours.v2(&format!("build {profile}"));
+        assert_eq!(built.status, 0, "{}", built.stderr);
+        let place = theirs.directory().parent().expect("it lies in a directory of ours").to_owned();
+        fs::create_dir(place.join("tmp")).expect("a directory");
+        let program = Path::new(env!("CARGO_BIN_EXE_run")).parent().expect("a program lies in a directory");
+        let mut shell = theirs.program(&theirs.directory(), "unshare");
+        shell.args(["--mount", "sh", "-c", AS_SOMEBODY, "sh", profile]);
+        shell.env("PLACE", &place).env("PROGRAM", program);
+        let ended = theirs.ended(&shell.output().expect("a shell"));
+        assert_eq!(ended.status, 0, "{}", ended.stderr);
+        let folder = if profile == "--debug" { "target/wasm/debug" } else { "target/wasm" };
+        for name in ["told.wasm", "text.wasm", "both.wasm"] {
+            use std::os::unix::fs::MetadataExt as _;
+            let (our, their) = (ours.directory().join(folder).join(name), theirs.directory().join(folder).join(name));
+            assert_eq!(fs::metadata(&their).expect("it was built").uid(), 4242);
+            assert!(fs::read(our).expect("it was built") == fs::read(their).expect("it was built"), "{name} differs");
+        }
+    }
+}

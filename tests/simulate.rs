@@ -503,6 +503,8 @@ impl Told {
             | Event::Exported { .. }
             | Event::Undeclared { .. }
             | Event::Sandboxed { .. }
+            | Event::Comparing { .. }
+            | Event::Compared { .. }
             | Event::Degraded { .. } => {}
         }
     }

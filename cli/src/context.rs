@@ -111,7 +111,7 @@ impl Context {
     /// How a build goes about it when nothing else was asked for.
     pub(crate) fn build_options(&self) -> BuildOptions {
         let jobs = usize::try_from(self.env.cores.get()).unwrap_or(1);
-        BuildOptions { jobs, keep_going: false, force: false, dry_run: false }
+        BuildOptions { jobs, keep_going: false, force: false, dry_run: false, verify: false }
     }
 
     /// What a session is opened with.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::action::{ActionId, Strength};
 use crate::explain::Reason;
 use crate::path::RelPath;
+use crate::verdict::{Compared, Verdict};
 
 /// Everything a build reports. Added to, never reused. The first is always `Planned`, the last `Finished`.
 #[derive(Debug)]
@@ -62,6 +63,20 @@ pub enum Event<'a> {
         action: ActionId,
         /// Where.
         path: &'a RelPath,
+    },
+    /// Every action of a build is run once more elsewhere, to see whether it leaves the same.
+    Comparing {
+        /// How many.
+        actions: u32,
+    },
+    /// An action was run once more elsewhere.
+    Compared {
+        /// Which.
+        action: ActionId,
+        /// How long that took.
+        took: Duration,
+        /// What came of it.
+        verdict: &'a Verdict,
     },
     /// Processes were run, in a sandbox of this strength. Told once, towards the end.
     Sandboxed {
@@ -219,15 +234,21 @@ pub struct Summary {
     pub skipped: u32,
     /// Whether somebody asked for an end.
     pub cancelled: bool,
+    /// What came of running everything once more elsewhere, where that was asked for.
+    pub compared: Option<Compared>,
     /// How long all of it took.
     pub took: Duration,
 }
 
 impl Summary {
-    /// Whether everything that was asked for is there.
+    /// Whether everything that was asked for is there, and as it should be.
     #[must_use]
     pub const fn is_success(&self) -> bool {
-        self.failed == 0 && self.skipped == 0 && !self.cancelled
+        let is_reproducible = match self.compared {
+            Some(compared) => compared.is_success(),
+            None => true,
+        };
+        self.failed == 0 && self.skipped == 0 && !self.cancelled && is_reproducible
     }
 }
 

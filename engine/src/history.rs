@@ -8,6 +8,7 @@ use crate::digest::DigestFunction;
 use crate::explain::Reason;
 use crate::key::KeyRecord;
 use crate::store::ActionResult;
+use crate::verdict::Verdict;
 
 mod messages;
 
@@ -42,6 +43,9 @@ pub struct Remembered {
     pub seen: u64,
     /// Why what it leaves last became what it is.
     pub shift: Option<Shift>,
+    /// Whether it was seen to leave something else when it was run again elsewhere, and has not been seen to leave the same
+    /// since.
+    pub varies: bool,
 }
 
 /// How what an action leaves became another.
@@ -96,6 +100,23 @@ impl History {
         shift.because.as_ref().filter(|_| shift.build > since && shift.earlier <= since)
     }
 
+    /// Remembers what came of running an action once more. A verdict that says nothing about it changes nothing.
+    pub(crate) fn mark(&mut self, label: &str, verdict: &Verdict) {
+        if let Some(remembered) = self.entries.get_mut(label) {
+            match verdict {
+                Verdict::Same => remembered.varies = false,
+                Verdict::Differs { .. } | Verdict::Fails { .. } => remembered.varies = true,
+                Verdict::Fetches | Verdict::Unable { .. } => {}
+            }
+        }
+    }
+
+    /// Whether an action is known to vary.
+    #[must_use]
+    pub fn varies(&self, label: &str) -> bool {
+        self.find(label).is_some_and(|remembered| remembered.varies)
+    }
+
     /// Forgets every action whose label `keep` refuses: those of targets that no longer exist.
     pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.entries.retain(|label, _| keep(label));
@@ -138,6 +159,7 @@ mod tests {
                 took: Duration::from_millis(1500),
                 failed: true,
                 left: "l".into(),
+                varies: true,
                 because: Some(Reason::Changed(vec![
                     change(Changed::Source { path: "a".into() }, None, Some("1")),
                     Change {

@@ -34,6 +34,12 @@ pub(crate) struct Args {
     /// information name files from the project's directory on. The same as `reproducible = true` in `[build]`.
     #[arg(long)]
     reproducible: bool,
+    /// Run every action once more elsewhere, and fail if one leaves something else
+    ///
+    /// At another path, as another user, on a machine of another name with one processor, in another locale, with other
+    /// file times and directories listed the other way round. What differs is located and explained.
+    #[arg(long, conflicts_with = "dry_run")]
+    verify_reproducible: bool,
     /// Run at most N actions at once; the number of cores by default
     #[arg(short, long, value_name = "N", value_parser = crate::args::jobs)]
     jobs: Option<NonZeroU32>,
@@ -64,7 +70,7 @@ pub(crate) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> 
     };
     let ask = Ask { targets: asked(&args.targets), goal: Goal::Outputs };
     let options = Options { reproducible: args.reproducible, ..context.options(ask, profile)? };
-    let looks_only = !args.force && !args.dry_run && args.profile.is_none();
+    let looks_only = !args.force && !args.dry_run && !args.verify_reproducible && args.profile.is_none();
     if looks_only && let Some(done) = up_to_date(&options) {
         return say_up_to_date(done.n_targets, context);
     }
@@ -81,6 +87,7 @@ pub(crate) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> 
         keep_going: args.keep_going,
         force: args.force,
         dry_run: args.dry_run,
+        verify: args.verify_reproducible,
     };
     verdict(&context.build(&mut session, &selection, options, wishes, &mut |_| false)?)
 }

@@ -54,7 +54,7 @@ struct Node {
     needs: Vec<usize>,
     /// Where its outputs go in the workspace.
     exports: Vec<String>,
-    /// Whether its tool gives other bytes each time.
+    /// Whether it is known to give other bytes at other times or places.
     varying: bool,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     let session = context.open(options)?;
     let selection =
         session.select().map_err(|problem| Failure::diagnostics(vec![problem], session.root().to_owned()))?;
-    let picture = picture(session.graph(), session.targets(), &selection.wanted);
+    let picture = picture(session.graph(), session.targets(), &selection.wanted, &|id| session.varies(id));
     let default = if context.console.is_json() { Format::Json } else { Format::Tree };
     match args.format.unwrap_or(default) {
         Format::Tree => context.console.data(&tree(&picture)),
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     }
 }
 
-fn picture(graph: &ActionGraph, targets: &[Target], wanted: &[ActionId]) -> Picture {
+fn picture(graph: &ActionGraph, targets: &[Target], wanted: &[ActionId], varies: &dyn Fn(ActionId) -> bool) -> Picture {
     let shown = graph.closure(wanted);
     let position = |id: ActionId| shown.iter().position(|other| *other == id);
     let node = |id: &ActionId| {
@@ -85,7 +85,7 @@ fn picture(graph: &ActionGraph, targets: &[Target], wanted: &[ActionId]) -> Pict
             target: owner.map(|target| (target.name.clone(), kind(target.kind))),
             needs: graph.producers(*id).iter().filter_map(|id| position(*id)).collect(),
             exports: graph.exports().iter().filter(|e| e.action == *id).map(|e| e.to.to_string()).collect(),
-            varying: graph.action(*id).varying,
+            varying: varies(*id),
         }
     };
     Picture { nodes: shown.iter().map(node).collect() }
@@ -220,7 +220,7 @@ mod tests {
             exports: Vec::new(),
             outputs: Vec::new(),
         };
-        picture(&graph, &[target], &[app])
+        picture(&graph, &[target], &[app], &|_| false)
     }
 
     #[test]

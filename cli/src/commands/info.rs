@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use run_engine::digest::{Blob, DigestFunction};
 use run_rules::manifest::{Project, TargetKind};
-use run_rules::session::{Ask, Goal};
+use run_rules::session::{Ask, Goal, Session};
 use run_rules::step::inspect::{Inspected, inspect};
 use run_rules::step::kind;
 use run_rules::target::Target;
@@ -98,10 +98,10 @@ fn document(name: &str, size: usize, digest: &str, found: &Inspected) -> serde_j
 fn project(context: &mut Context) -> Result<(), Failure> {
     let options = context.options(Ask { targets: vec![], goal: Goal::Outputs }, None)?;
     let session = context.open(options)?;
-    let project = &session.manifest().project;
+    let (project, varying) = (&session.manifest().project, varying(&session));
     match context.console.is_json() {
         true => {
-            let targets: Vec<_> = session.targets().iter().map(target_document).collect();
+            let targets: Vec<_> = session.targets().iter().map(|t| target_document(t, &varying)).collect();
             let document = json!({
                 "name": project.name.as_str(),
                 "version": project.version.to_string(),
@@ -115,7 +115,7 @@ fn project(context: &mut Context) -> Result<(), Failure> {
             context.console.document(&document)
         }
         false => {
-            let text = project_text(session.targets());
+            let text = project_text(session.targets(), &varying);
             context.console.data(&format!("{} {}: {text}{}", project.name.as_str(), project.version, about(project)))
         }
     }
@@ -147,7 +147,7 @@ const fn target_kind(kind: TargetKind) -> &'static str {
     }
 }
 
-fn target_document(target: &Target) -> serde_json::Value {
+fn target_document(target: &Target, varying: &[&str]) -> serde_json::Value {
     let place = target.place.as_ref().map(|place| format!("{}:{}", place.file, place.line));
     json!({
         "name": target.name,
@@ -156,16 +156,24 @@ fn target_document(target: &Target) -> serde_json::Value {
         "shape": target.shape.map(|shape| shape.as_str()),
         "tests": target.tests.len(),
         "place": place,
+        "varies": varying.contains(&target.name.as_str()),
     })
 }
 
-fn project_text(targets: &[Target]) -> String {
+/// The targets of which an action is known to leave other bytes at other times or places.
+fn varying(session: &Session) -> Vec<&str> {
+    let varies = |target: &&Target| target.actions.iter().any(|id| session.varies(*id));
+    session.targets().iter().filter(varies).map(|target| target.name.as_str()).collect()
+}
+
+fn project_text(targets: &[Target], varying: &[&str]) -> String {
     let width = targets.iter().map(|target| target.name.chars().count()).max().unwrap_or_default();
     let mut text = format!("{}\n", plural(targets.len() as u64, "target"));
     for target in targets {
         let language = target.language.map_or_else(String::new, |language| format!(", {language}"));
         let place = target.place.as_ref().map_or_else(String::new, |p| format!("  {}:{}", p.file, p.line));
-        put!(text, "  {:width$}  {}{language}{place}\n", target.name, target_kind(target.kind));
+        let varies = if varying.contains(&target.name.as_str()) { "  (not reproducible)" } else { "" };
+        put!(text, "  {:width$}  {}{language}{place}{varies}\n", target.name, target_kind(target.kind));
     }
     text
 }
@@ -198,8 +206,8 @@ mod tests {
         let targets =
             [target("calc", TargetKind::Component, Some(Language::Rust)), target("tokens", TargetKind::Command, None)];
         assert_eq!(
-            project_text(&targets),
-            "2 targets\n  calc    component, rust  run.toml:5\n  tokens  command  run.toml:5\n"
+            project_text(&targets, &["tokens"]),
+            "2 targets\n  calc    component, rust  run.toml:5\n  tokens  command  run.toml:5  (not reproducible)\n"
         );
     }
 

@@ -98,6 +98,7 @@ pub(crate) fn run(mut args: Args, context: &mut Context) -> Result<(), Failure> 
         keep_going: true,
         force: args.force,
         dry_run: false,
+        verify: false,
     };
     // What a test has to say goes to standard output, with its verdict.
     let outcome = context.build(&mut session, &selection, options, wishes, &mut |event| tally.take(event))?;

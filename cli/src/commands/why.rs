@@ -45,6 +45,8 @@ pub(crate) struct Args {
 struct Finding {
     label: String,
     state: State,
+    /// Whether it is known to leave other bytes at other times or places.
+    varies: bool,
 }
 
 enum State {
@@ -84,7 +86,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
         let document = json!({ "schema": 1, "target": args.target, "up_to_date": is_up_to_date, "actions": actions });
         context.console.document(&document)?;
     } else {
-        context.console.data(&text(&args.target, &findings))?;
+        context.console.data(&(text(&args.target, &findings) + &varying(&findings)))?;
     }
     match findings.iter().any(|finding| matches!(finding.state, State::Broken { .. })) {
         true => Err(Failure::told(Kind::Build)),
@@ -143,7 +145,7 @@ fn look(session: &mut Session, selection: &Selection, context: &mut Context) -> 
     };
     let finding = |id: ActionId| {
         let label = session.graph().action(id).label.clone();
-        Finding { state: state(id, &label), label }
+        Finding { state: state(id, &label), varies: session.varies(id), label }
     };
     Ok(session.graph().closure(&selection.wanted).into_iter().map(finding).collect())
 }
@@ -180,8 +182,13 @@ fn left(node: &OutputNode) -> String {
 }
 
 fn document(finding: &Finding) -> Value {
-    let action = &finding.label;
-    match &finding.state {
+    let mut document = document_of_state(&finding.label, &finding.state);
+    document["varies"] = finding.varies.into();
+    document
+}
+
+fn document_of_state(action: &str, state: &State) -> Value {
+    match state {
         State::Would { reason, record, .. } => json!({
             "action": action, "state": "would-run", "ran": false, "reason": json::reason(reason), "key": record.key,
         }),
@@ -209,11 +216,17 @@ const fn strength(strength: Strength) -> &'static str {
     }
 }
 
+/// Names what would leave other bytes if it ran at another time or place.
+fn varying(findings: &[Finding]) -> String {
+    let labels: Vec<&str> = findings.iter().filter(|f| f.varies).map(|f| f.label.as_str()).collect();
+    if labels.is_empty() { String::new() } else { format!("known not to be reproducible: {}\n", labels.join(", ")) }
+}
+
 fn text(target: &str, findings: &[Finding]) -> String {
     let mut text = String::new();
     let mut waiting = Vec::new();
     let mut up_to_date = Vec::new();
-    for Finding { label, state } in findings {
+    for Finding { label, state, .. } in findings {
         match state {
             State::Would { reason, totals, .. } => text.push_str(&paragraph(label, reason, *totals, Tense::Would)),
             State::Waits => waiting.push(label.as_str()),

@@ -8,6 +8,7 @@ use run_engine::action::ActionId;
 use run_engine::event::{Event, Failure, Layer, Ran, Summary};
 use run_engine::explain::{Change, Changed, Reason, Root};
 use run_engine::key::Field;
+use run_engine::verdict::{Compared, Difference, Verdict};
 use serde::Serialize;
 
 use super::Cast;
@@ -55,6 +56,15 @@ enum Public<'a> {
         action: &'a str,
         path: &'a str,
     },
+    Comparing {
+        actions: u32,
+    },
+    Compared {
+        action: &'a str,
+        duration_ms: u64,
+        #[serde(flatten)]
+        verdict: PublicVerdict<'a>,
+    },
     Degraded {
         what: &'a str,
         instead: &'a str,
@@ -76,8 +86,38 @@ enum Public<'a> {
         skipped: u32,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         cancelled: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        compared: Option<PublicCompared>,
         duration_ms: u64,
     },
+}
+
+#[derive(Serialize)]
+struct PublicCompared {
+    same: u32,
+    varying: u32,
+    fetches: u32,
+    unable: u32,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+enum PublicVerdict<'a> {
+    Same,
+    Differs { differences: Vec<PublicDifference<'a>>, more: usize, cause: String },
+    Fails { failure: PublicFailure<'a>, cause: String },
+    Fetches,
+    Unable { why: &'a str },
+}
+
+#[derive(Serialize)]
+struct PublicDifference<'a> {
+    place: &'a str,
+    what: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    looks_like: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -166,8 +206,35 @@ fn public<'a>(event: &'a Event<'a>, cast: &'a Cast) -> Public<'a> {
             Public::Skipped { action: name(*action), because_of: because_of.map(name) }
         }
         Event::Exported { action, path } => Public::Exported { action: name(*action), path: path.as_str() },
+        Event::Comparing { actions } => Public::Comparing { actions: *actions },
+        Event::Compared { action, took, verdict } => Public::Compared {
+            action: name(*action),
+            duration_ms: milliseconds(*took),
+            verdict: public_verdict(verdict),
+        },
         Event::Degraded { what, instead } => Public::Degraded { what, instead },
         Event::Finished { summary } => finished(summary),
+    }
+}
+
+fn public_difference(Difference { place, what, hint }: &Difference) -> PublicDifference<'_> {
+    let (looks_like, remedy) = hint.as_ref().map(|h| (h.looks_like.as_str(), h.remedy.as_str())).unzip();
+    PublicDifference { place, what, looks_like, remedy }
+}
+
+fn public_verdict(verdict: &Verdict) -> PublicVerdict<'_> {
+    match verdict {
+        Verdict::Same => PublicVerdict::Same,
+        Verdict::Fetches => PublicVerdict::Fetches,
+        Verdict::Unable { why } => PublicVerdict::Unable { why },
+        Verdict::Fails { failure: why, cause } => {
+            PublicVerdict::Fails { failure: failure(why), cause: cause.to_string() }
+        }
+        Verdict::Differs { differences, cause } => PublicVerdict::Differs {
+            differences: differences.told.iter().map(public_difference).collect(),
+            more: differences.n_more,
+            cause: cause.to_string(),
+        },
     }
 }
 
@@ -179,6 +246,12 @@ fn finished(summary: &Summary) -> Public<'static> {
         failed: summary.failed,
         skipped: summary.skipped,
         cancelled: summary.cancelled,
+        compared: summary.compared.map(|Compared { same, varying, fetches, unable }| PublicCompared {
+            same,
+            varying,
+            fetches,
+            unable,
+        }),
         duration_ms: milliseconds(summary.took),
     }
 }
@@ -293,7 +366,19 @@ mod tests {
     #[test]
     fn the_documentation_knows_every_event() {
         let documentation = include_str!("../../docs/events.md");
-        let names = ["planned", "hit", "started", "built", "failed", "skipped", "exported", "degraded", "finished"];
+        let names = [
+            "planned",
+            "hit",
+            "started",
+            "built",
+            "failed",
+            "skipped",
+            "exported",
+            "comparing",
+            "compared",
+            "degraded",
+            "finished",
+        ];
         for name in names {
             assert!(documentation.contains(&format!("## `{name}`")), "cli/docs/events.md says nothing of `{name}`");
         }

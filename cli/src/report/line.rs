@@ -8,6 +8,7 @@ use super::Cast;
 use super::console::Volume;
 use super::reason::{Tense, paragraph};
 use super::summary::{self, duration};
+use super::verdict;
 
 /// What is told, besides what went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,12 +74,16 @@ impl Lines {
             }
             Event::Sandboxed { strength } if self.detail.output => format!("sandbox: {}\n", name_of(*strength)),
             Event::Sandboxed { .. } => String::new(),
+            Event::Comparing { .. } => String::new(),
+            Event::Compared { action, verdict, .. } => verdict::paragraph(self.cast.label(*action), verdict),
             Event::Degraded { what, instead } => format!("warning: {what}: {instead}\n"),
             Event::Finished { summary } => {
                 let reused = summary.reused_local + summary.reused_remote;
                 let idle = summary.is_success() && summary.built == 0 && summary.reused_remote == 0;
                 if self.detail.dry_run {
                     summary::dry_run(self.started, reused, summary.took)
+                } else if let Some(compared) = &summary.compared {
+                    summary::last_line(summary) + &verdict::last_line(compared)
                 } else if idle && !self.exported {
                     summary::nothing_to_do(self.cast.targets, summary.took)
                 } else {
@@ -118,7 +123,7 @@ pub(crate) const fn name_of(strength: Strength) -> &'static str {
     }
 }
 
-fn failed(label: &str, took: &str, failure: &Failure) -> String {
+pub(super) fn failed(label: &str, took: &str, failure: &Failure) -> String {
     match failure {
         Failure::Ended { status, stdout, stderr } => {
             format!("failed: {label}, {status}, {took}\n{}{}", quoted(stdout), quoted(stderr))

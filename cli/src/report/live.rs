@@ -47,7 +47,11 @@ impl Live {
                 self.running.retain(|running| running != action);
                 self.settle_one();
             }
-            Event::Skipped { .. } => self.settle_one(),
+            Event::Skipped { .. } | Event::Compared { .. } => self.settle_one(),
+            Event::Comparing { actions } => {
+                self.bar.set_position(0);
+                self.bar.set_length(u64::from(*actions));
+            }
             Event::Finished { .. } => return self.bar.finish_and_clear(),
             Event::Exported { .. } | Event::Degraded { .. } | Event::Undeclared { .. } | Event::Sandboxed { .. } => {}
         }

@@ -13,6 +13,7 @@ pub(crate) mod summary;
 #[cfg(test)]
 mod testing;
 mod trace;
+mod verdict;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use run_engine::cancel::Cancel;
 use run_engine::event::{Event, EventSink};
 use run_engine::graph::ActionGraph;
 use run_engine::history::History;
+use run_engine::verdict::Verdict;
 
 pub(crate) use self::amount::{bytes, plural};
 pub(crate) use self::bytes::Bytes;
@@ -193,6 +195,7 @@ const fn is_failure(event: &Event<'_>) -> bool {
     use run_engine::event::Ran;
     match event {
         Event::Ran { how: Ran::Failed { .. }, .. } => true,
+        Event::Compared { verdict, .. } => !matches!(verdict, Verdict::Same | Verdict::Fetches),
         Event::Finished { summary } => !summary.is_success(),
         _ => false,
     }

@@ -8,7 +8,7 @@ use super::amount::plural;
 
 /// The last line; its shape is fixed, because scripts read it.
 pub(crate) fn last_line(summary: &Summary) -> String {
-    let Summary { built, reused_local, reused_remote, failed, skipped, cancelled, took } = *summary;
+    let Summary { built, reused_local, reused_remote, failed, skipped, cancelled, compared: _, took } = *summary;
     let mut parts = Vec::new();
     if failed > 0 {
         parts.push(format!("{failed} failed"));

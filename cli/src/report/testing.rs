@@ -9,6 +9,7 @@ use run_engine::event::{Event, Failure, Layer, Ran, Status, Streams, Summary};
 use run_engine::explain::{Change, Changed, Reason};
 use run_engine::key::{Field, KeyRecord};
 use run_engine::path::RelPath;
+use run_engine::verdict::{Aspect, Cause, Compared, Difference, Differences, Hint, Verdict};
 
 use super::Cast;
 use super::reason::Totals;
@@ -42,7 +43,21 @@ pub(crate) fn story(tell: &mut dyn FnMut(Event<'_>) -> String) -> String {
     let [calc, component, app, compose, hello] = [0, 1, 2, 3, 4].map(ActionId);
     let path = RelPath::new("target/wasm/calc.wasm").expect("a path");
     let streams = Streams { stdout: b"", stderr: b"warning: unused variable\n" };
+    let took = Duration::from_millis(20);
+    let hint = Hint { looks_like: "this looks like a time".into(), remedy: "leave it out".into() };
+    let difference = |place: &str| Difference {
+        place: place.into(),
+        what: "differs in line 1: \"a\" and \"b\"".into(),
+        hint: Some(hint.clone()),
+    };
+    let differs = Verdict::Differs {
+        differences: Differences { told: vec![difference("out/a"), difference("out/b")], n_more: 3 },
+        cause: Cause::Surroundings(vec![Aspect::Hostname]),
+    };
+    let fails = Verdict::Fails { failure: failure.clone(), cause: Cause::EachTime };
+    let compared = Some(Compared { same: 1, varying: 2, fetches: 0, unable: 1 });
     let summary = Summary {
+        compared,
         built: 2,
         reused_local: 1,
         failed: 1,
@@ -66,6 +81,11 @@ pub(crate) fn story(tell: &mut dyn FnMut(Event<'_>) -> String) -> String {
         Event::Exported { action: component, path: &path },
         Event::Ran { action: app, took: Duration::from_millis(4200), how: Ran::Failed { failure: &failure } },
         Event::Skipped { action: compose, because_of: Some(app) },
+        Event::Comparing { actions: 4 },
+        Event::Compared { action: calc, took, verdict: &Verdict::Same },
+        Event::Compared { action: component, took, verdict: &differs },
+        Event::Compared { action: app, took, verdict: &fails },
+        Event::Compared { action: hello, took, verdict: &Verdict::Unable { why: "the disk is full".to_owned() } },
         Event::Finished { summary },
     ]
     .into_iter()

@@ -42,6 +42,16 @@ impl Known {
         })
     }
 
+    /// All outputs, at their paths.
+    pub(super) fn tree(&self) -> Tree {
+        let mut tree = Tree::new();
+        for (path, node) in &self.nodes {
+            // The outputs of an action do not stand in each other's way: they were files of one directory.
+            let _ = tree.insert(path, node.clone());
+        }
+        tree
+    }
+
     /// A result as it is usable: every blob of it is in the store. `None` when one is not.
     pub(super) fn load(result: ActionResult, blobs: &dyn Blobs, trees: &TreeCache) -> Result<Option<Self>, StoreError> {
         let mut nodes = Vec::with_capacity(result.outputs.len());
@@ -254,14 +264,14 @@ fn claim(common: &Common<'_>, key: &ActionKey) -> Result<Option<Box<dyn Claim>>,
 
 /// What an action left when it succeeded.
 #[derive(Default)]
-struct Executed {
-    outputs: Vec<Output>,
+pub(super) struct Executed {
+    pub(super) outputs: Vec<Output>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
 }
 
 /// Why it left nothing.
-enum Trouble {
+pub(super) enum Trouble {
     Failure(Failure),
     /// One of its inputs is gone.
     Lost(BlobDigest),
@@ -274,7 +284,7 @@ impl From<StoreError> for Trouble {
 }
 
 /// Executes, and again for each source file whose bytes turned out to be rotten in the store: the workspace has them.
-fn execute_healing(
+pub(super) fn execute_healing(
     common: &Common<'_>,
     action: &Action,
     root: &InputRoot,

@@ -7,6 +7,7 @@
 mod attempt;
 mod export;
 mod remember;
+mod repeat;
 mod worker;
 
 use std::collections::{BTreeMap, HashSet};
@@ -30,6 +31,7 @@ use crate::store::{ActionResult, Blobs, Results};
 
 pub use attempt::Known;
 use remember::Settled;
+pub use repeat::{Compare, Repetition, repeat};
 use worker::{Answer, Built, Prepared, Task};
 
 /// What a build is asked for.
@@ -52,6 +54,7 @@ pub struct Request<'a> {
 }
 
 /// What a build works with.
+#[derive(Clone, Copy)]
 pub struct Services<'a> {
     /// Content.
     pub blobs: &'a dyn Blobs,

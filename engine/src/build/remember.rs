@@ -71,6 +71,7 @@ impl Driver<'_, '_> {
             at,
             seen: 0,
             shift,
+            varies: before.varies,
         };
         self.history.remember(label, remembered);
     }

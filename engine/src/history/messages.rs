@@ -62,6 +62,8 @@ struct EntryMessage {
     seen: u64,
     #[prost(message, optional, tag = "10")]
     shift: Option<ShiftMessage>,
+    #[prost(bool, tag = "11")]
+    varies: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -307,6 +309,7 @@ impl EntryMessage {
                 earlier: shift.earlier,
                 because: shift.because.as_ref().map(ReasonMessage::from_reason),
             }),
+            varies: remembered.varies,
         }
     }
 
@@ -324,6 +327,7 @@ impl EntryMessage {
                 let because = shift.because.and_then(ReasonMessage::into_reason);
                 Shift { build: shift.build, earlier: shift.earlier, because }
             }),
+            varies: self.varies,
         };
         Some((self.label, remembered))
     }

@@ -450,6 +450,8 @@ impl Told<'_> {
             | Event::Undeclared { .. }
             | Event::Sandboxed { .. }
             | Event::Ran { how: Ran::Built { .. }, .. }
+            | Event::Comparing { .. }
+            | Event::Compared { .. }
             | Event::Degraded { .. }
             | Event::Finished { .. } => return,
         };

@@ -3,6 +3,7 @@
 //! In the order in which a request meets them: [`Options`] say what is asked, [`up_to_date`] may know the answer already,
 //! [`Session::open`] walks the line from `run.toml` to a graph, [`Selection`] is the part of it that is wanted.
 
+mod again;
 mod answer;
 mod open;
 mod options;
@@ -82,6 +83,8 @@ pub struct BuildOptions {
     pub force: bool,
     /// Whether only to say what would run.
     pub dry_run: bool,
+    /// Whether to run everything once more elsewhere, and to compare.
+    pub verify: bool,
 }
 
 impl Session {
@@ -125,6 +128,14 @@ impl Session {
     #[must_use]
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// Whether an action is known to leave other bytes at other times or places: because its tool does, or because it was
+    /// seen to.
+    #[must_use]
+    pub fn varies(&self, id: ActionId) -> bool {
+        let action = self.graph().action(id);
+        action.varying || self.history.varies(&action.label)
     }
 
     /// The store.
@@ -204,7 +215,15 @@ impl Session {
                 event => sink.event(event),
             };
             outcome = build(&self.lowered.graph, &request, &services, &mut self.history, &mut all_but_plan);
-        } else if let Some(summary) = ended {
+        } else if let Some(mut summary) = ended {
+            if options.verify && summary.is_success() && outcome.export_error.is_none() && !options.dry_run {
+                let mut history = std::mem::take(&mut self.history);
+                summary.compared = Some(self.repeat(selection, &outcome, &services, &mut history, options.jobs, sink));
+                self.history = history;
+                summary.cancelled = cancel.is_cancelled();
+                summary.took = services.clock.now();
+                outcome.summary = summary;
+            }
             if let Some((strength, refusals)) = sandbox.if_needed() {
                 sink.event(Event::Sandboxed { strength });
                 for refusal in refusals {
