@@ -182,8 +182,10 @@ impl Isolated {
         let mut writable: Vec<String> = [root, home, temporary, "/dev/shm"].map(str::to_owned).into();
         if network {
             let mut clients = Shown::default();
-            for path in &self.clients.private {
-                writable.extend(shown::text(path).ok().map(str::to_owned));
+            // Some containers have `/` for a home, which is not ours to give away.
+            for path in self.clients.private.iter().filter(|path| path.parent().is_some()) {
+                let path = shown::text(path).ok().filter(|path| !writable.iter().any(|there| there == path));
+                writable.extend(path.map(str::to_owned));
             }
             for path in self.clients.readable.iter().chain(&self.clients.writable) {
                 clients.at_its_name(path);
@@ -195,7 +197,6 @@ impl Isolated {
             }
             shown.add(&clients);
         }
-        writable.dedup();
         let mut links = shown.links;
         links.extend(
             [("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "fd/0"), ("/dev/stdout", "fd/1"), ("/dev/stderr", "fd/2")]
