@@ -3,12 +3,10 @@
 use run_engine::explain::{Change, Changed, Reason, Root, user_path};
 use run_engine::key::{Field, KeyRecord};
 use run_engine::path::RelPath;
+use run_rules::rule::WORK;
 
 use super::amount::plural;
 use crate::put::put;
-
-/// Where every file of the workspace stands in an input root.
-const WORKSPACE: &str = "work";
 
 /// How many changes are told of one by one. The first is the most telling.
 const TOLD: usize = 5;
@@ -228,7 +226,7 @@ fn common(old: &str, new: &str) -> usize {
 
 /// A path without the directory that every file of the workspace stands in.
 pub(crate) fn shown_path(path: &str) -> &str {
-    RelPath::new(WORKSPACE).map_or(path, |workspace| user_path(path, &workspace))
+    RelPath::new(WORK).map_or(path, |workspace| user_path(path, &workspace))
 }
 
 /// How much of a value is shown, in characters. A script can be an argument.

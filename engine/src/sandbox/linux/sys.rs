@@ -103,17 +103,11 @@ pub(super) fn child_news() -> io::Result<std::os::fd::OwnedFd> {
     }
 }
 
-/// Makes a mount, and all below it where `recursive`, read-only or not; set-user-id bits and devices never count.
+/// Takes from a mount, and from all below it where `recursive`, what set-user-id bits mean; and where it is `read_only`,
+/// writing and what device files mean.
 pub(super) fn restrict_mount(mount: BorrowedFd<'_>, read_only: bool, recursive: bool) -> io::Result<()> {
-    let mut attributes = libc::MOUNT_ATTR_NOSUID;
-    if read_only {
-        attributes |= libc::MOUNT_ATTR_RDONLY;
-    }
-    set_attributes(mount, attributes, recursive)
-}
-
-/// Makes the mount read-only, and lets neither devices nor set-user-id bits count.
-fn set_attributes(mount: BorrowedFd<'_>, attributes: u64, recursive: bool) -> io::Result<()> {
+    let read_only = if read_only { libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NODEV } else { 0 };
+    let attributes = libc::MOUNT_ATTR_NOSUID | read_only;
     let change = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty string that ends with a null byte, the attributes are borrowed for the call and their
