@@ -8,7 +8,9 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use run_rules::versions;
 
-use crate::commands::{build, cache, clean, completions, doctor, exec, graph, help, info, init, schema, test, why};
+use crate::commands::{
+    build, cache, clean, completions, doctor, exec, graph, help, info, init, schema, test, toolchain, why,
+};
 
 /// A build engine for WebAssembly components.
 #[derive(Debug, Parser)]
@@ -88,6 +90,7 @@ pub(crate) enum Command {
     Graph(graph::Args),
     Clean(clean::Args),
     Cache(cache::Args),
+    Toolchain(toolchain::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     Schema(schema::Args),

@@ -1,5 +1,6 @@
 //! `Context`: what commands need, resolved once and never passed below this crate.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use run_engine::cancel::Cancel;
 use run_engine::event::{Event, EventSink as _, Failure as ActionFailure};
 use run_rules::manifest::Profile;
 use run_rules::session::{Ask, BuildOptions, OpenError, Options, Selection, Session, TimeOfDay, read_manifest};
+use run_rules::toolchain::provision::Notice;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::args::{Command, Global};
@@ -119,12 +121,21 @@ impl Context {
     /// # Errors
     /// When there is no project, or no place for the store.
     pub(crate) fn options(&self, ask: Ask, profile: Option<Profile>) -> Result<Options, Failure> {
+        self.options_in(self.project()?, ask, profile)
+    }
+
+    /// The same, for this directory.
+    ///
+    /// # Errors
+    /// When there is no place for the store.
+    pub(crate) fn options_in(&self, root: PathBuf, ask: Ask, profile: Option<Profile>) -> Result<Options, Failure> {
         Ok(Options {
-            root: self.project()?,
+            root,
             store: self.env.named_store(),
             default_store: self.store()?,
             profile,
             reproducible: false,
+            offline: self.global.offline,
             revision: self.env.revision.clone(),
             looked: self.env.looked,
             clock: TimeOfDay(crate::env::time_of_day),
@@ -139,7 +150,9 @@ impl Context {
     /// When the project has errors, or this machine can't.
     pub(crate) fn open(&mut self, options: Options) -> Result<Session, Failure> {
         let root = options.root.clone();
-        let session = Session::open(options).map_err(|error| open_failed(error, &root))?;
+        let console = RefCell::new(&mut self.console);
+        let tell = |notice: &Notice| console.borrow_mut().say(&installing(notice));
+        let session = Session::open(options, &tell).map_err(|error| open_failed(error, &root))?;
         if !session.warnings().is_empty() {
             let text = render_all(session.warnings(), &root, self.console.has_colour());
             self.console.say(&text);
@@ -184,6 +197,11 @@ impl Context {
 /// When it was opened for a part that no target has.
 pub(crate) fn select(session: &Session) -> Result<Selection, Failure> {
     session.select().map_err(|problem| Failure::diagnostics(vec![problem], session.root().to_owned()))
+}
+
+/// Says that something is fetched, which takes a while.
+pub(crate) fn installing(Notice { name, version, from }: &Notice) -> String {
+    format!("installing {name} {version} from {from}\n")
 }
 
 /// Tells why a project can't be opened.

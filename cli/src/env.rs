@@ -54,7 +54,21 @@ const FOR_CLIENTS: &[&str] = &[
     "CARGO_HTTP_CAINFO",
     "CARGO_HTTP_PROXY",
     "SSH_AUTH_SOCK",
+    "NODE_EXTRA_CA_CERTS",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "XDG_CONFIG_HOME",
+    "GOPROXY",
+    "GONOPROXY",
+    "GOPRIVATE",
+    "GOSUMDB",
+    "GONOSUMDB",
+    "GOINSECURE",
+    "PYENV_ROOT",
 ];
+
+/// What the variables begin with that configure a client each.
+const PREFIXES_FOR_CLIENTS: &[&str] = &["PIP_", "npm_config_", "NPM_CONFIG_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_"];
 
 /// Where every network client finds names and certificates.
 const FOR_CLIENTS_TO_READ: &[&str] = &[
@@ -154,7 +168,7 @@ impl Env {
         let named = ["SSL_CERT_FILE", "SSL_CERT_DIR", "CARGO_HTTP_CAINFO", "SSH_AUTH_SOCK"];
         readable.extend(named.iter().filter_map(|name| self.find(name)).map(PathBuf::from));
         Clients {
-            env: self.of(FOR_CLIENTS),
+            env: self.of_clients(),
             private: home.iter().chain(&cargo).cloned().collect(),
             writable: below(&cargo, &["registry/index", "registry/cache", "git/db"]),
             readable,
@@ -182,6 +196,15 @@ impl Env {
     /// Some variables, by name. Values that are not text are left out: no tool could be told.
     fn of(&self, names: &[&str]) -> BTreeMap<String, String> {
         names.iter().filter_map(|name| Some(((*name).to_owned(), self.find_text(name)?.to_owned()))).collect()
+    }
+
+    /// The variables that clients are configured by.
+    fn of_clients(&self) -> BTreeMap<String, String> {
+        let mut found = self.of(FOR_CLIENTS);
+        let texts = self.variables.iter().filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)));
+        let theirs = texts.filter(|(name, _)| PREFIXES_FOR_CLIENTS.iter().any(|prefix| name.starts_with(prefix)));
+        found.extend(theirs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        found
     }
 
     /// The user's home.

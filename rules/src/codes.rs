@@ -118,6 +118,13 @@ pub const CODES: &[Code] = &[
                     refused as a whole, because half a comparison would be taken for a whole one.",
     },
     Code {
+        name: "bad-lockfile",
+        summary: "a run.lock.toml that can't be read",
+        paragraph: "`run.lock.toml` is written by `run v2 toolchain sync` and committed, so that everyone builds with \
+                    the same bytes. One that can't be read might have said anything, so nothing is built until it is \
+                    written anew, or the committed one is taken back.",
+    },
+    Code {
         name: "bad-name",
         summary: "a name with characters that it can't have",
         paragraph: "A target's name becomes a file name and is typed on command lines, so it is made of ASCII letters, \
@@ -411,6 +418,13 @@ pub const CODES: &[Code] = &[
                     same target.",
     },
     Code {
+        name: "stale-lockfile",
+        summary: "a run.lock.toml that says something else than run.toml",
+        paragraph: "The lockfile names the exact version and digest of each compiler that is fetched. Where run.toml, \
+                    or this version of `run`, has come to want another one, the file is brought up to date by `run v2 \
+                    toolchain sync`, and the difference is committed like any other change.",
+    },
+    Code {
         name: "token-in-manifest",
         summary: "a secret in run.toml",
         paragraph: "run.toml is committed, so a token in it is known to everyone who can read the repository, now and in \
@@ -474,6 +488,13 @@ pub const CODES: &[Code] = &[
                     the project is run by its path, as in `./scripts/gen.sh`.",
     },
     Code {
+        name: "unknown-toolchain",
+        summary: "a name that is neither a toolchain nor a language",
+        paragraph: "`run v2 toolchain` knows the compilers that can be fetched, by their own names and by the \
+                    languages that need them; `run v2 toolchain list` shows them. Rust is installed by rustup, and \
+                    other tools of this machine are named in `tools`.",
+    },
+    Code {
         name: "unknown-value",
         summary: "a word that is not on the key's list",
         paragraph: "Some keys take one of a few words, and the help names them or the closest one.",
@@ -484,6 +505,14 @@ pub const CODES: &[Code] = &[
         paragraph: "The name in `world` is that of a world in the package of `wit`, or a full one, as in \
                     `demo:calc/calc` or `wasi:http/proxy@0.2.3`. Without `wit` only the worlds of WASI are \
                     known. A package that has interfaces and no world needs one: `world app { export math; }`.",
+    },
+    Code {
+        name: "unlocked-toolchain",
+        summary: "a compiler whose exact bytes nobody has said",
+        paragraph: "What is fetched from a registry is checked against a digest: that of run.lock.toml, or the one \
+                    this version of `run` knows for the version it was tried with. For any other version `run v2 \
+                    toolchain sync` fetches it once, and writes what it got into run.lock.toml, for everyone to be \
+                    held to.",
     },
     Code {
         name: "unsatisfied-import",

@@ -12,6 +12,7 @@ pub(crate) mod info;
 pub(crate) mod init;
 pub(crate) mod schema;
 pub(crate) mod test;
+pub(crate) mod toolchain;
 pub(crate) mod why;
 
 use crate::args::Command;
@@ -30,6 +31,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> Result<(), Failure
         Command::Graph(args) => graph::run(&args, context),
         Command::Clean(args) => clean::run(&args, context),
         Command::Cache(args) => cache::run(&args, context),
+        Command::Toolchain(args) => toolchain::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
         Command::Schema(args) => schema::run(&args, context),

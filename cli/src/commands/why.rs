@@ -12,7 +12,7 @@ use run_engine::key::KeyRecord;
 use run_engine::store::{ActionResult, Blobs as _, OutputNode, Results, Strength};
 use run_rules::codes::bad_key_records;
 use run_rules::diagnostic::Diagnostic;
-use run_rules::session::{Ask, BuildOptions, Goal, Selection, Session, read_manifest};
+use run_rules::session::{Ask, BuildOptions, Goal, Options, Selection, Session, read_manifest};
 use serde_json::{Value, json};
 
 use crate::context::{Context, open_failed, select};
@@ -100,7 +100,9 @@ fn open(target: &str, context: &mut Context) -> Result<(Session, Selection), Fai
     let options = context.options(ask(Goal::Outputs), None)?;
     let name = target.split(':').next().unwrap_or(target);
     let is_target = read_manifest(&options.root).is_ok_and(|(manifest, _)| manifest.find_kind(name).is_some());
-    if !is_target && let Ok(session) = Session::open(context.options(ask(Goal::Tests), None)?) {
+    // What can't be opened without fetching is opened below, where the fetching is told.
+    let at_once = Options { offline: true, ..context.options(ask(Goal::Tests), None)? };
+    if !is_target && let Ok(session) = Session::open(at_once, &|_| {}) {
         let selection = select(&session)?;
         if !selection.tests.is_empty() {
             return Ok((session, selection));

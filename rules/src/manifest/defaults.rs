@@ -6,7 +6,7 @@ use std::ops::Range;
 use run_engine::digest::DigestFunction;
 use run_engine::path::RelPath;
 
-use super::raw::{Raw, RawCommand, RawComponent, RawCompose, RawTest, RawToolchain};
+use super::raw::{Raw, RawCommand, RawComponent, RawCompose, RawTest, RawToolchain, RawToolchains};
 use super::{
     Build, Cache, Call, Command, Component, Compose, Detection, Expected, Interface, Language, LanguageChoice,
     Manifest, Origin, Profile, Project, Recipe, RustTarget, Source, Sources, Spanned, TargetKind, Test, Toolchain,
@@ -65,7 +65,7 @@ pub(super) fn manifest(raw: Raw, text: &str, file: &str, digest_function: Digest
         tests_of,
         build,
         cache: Cache { dir: raw.cache.dir, max_size: raw.cache.max_size.unwrap_or(DEFAULT_MAX_SIZE) },
-        rust_toolchain: raw.toolchain.rust.and_then(toolchain),
+        toolchains: toolchains(raw.toolchain),
         digest_function,
         by_name,
         line_starts: std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect(),
@@ -178,8 +178,19 @@ pub(super) fn test_name(raw: &RawTest, component: &Spanned<TargetName>, table: &
     }
 }
 
-fn toolchain(raw: RawToolchain) -> Option<Toolchain> {
-    raw.version.map(Toolchain::Version).or(raw.path.map(Toolchain::Path))
+fn toolchains(raw: RawToolchains) -> BTreeMap<Language, Toolchain> {
+    let RawToolchains { rust, go, python, javascript, typescript, zig, c } = raw;
+    let given = [
+        (Language::Rust, rust),
+        (Language::Go, go),
+        (Language::Python, python),
+        (Language::JavaScript, javascript),
+        (Language::TypeScript, typescript),
+        (Language::Zig, zig),
+        (Language::C, c),
+    ];
+    let toolchain = |raw: RawToolchain| raw.version.map(Toolchain::Version).or(raw.path.map(Toolchain::Path));
+    given.into_iter().filter_map(|(language, raw)| Some((language, toolchain(raw?)?))).collect()
 }
 
 /// What a component is written in, as far as its keys and the name of its source say.

@@ -90,8 +90,8 @@ pub struct Manifest {
     pub build: Build,
     /// `[cache]`
     pub cache: Cache,
-    /// `[toolchain.rust]`, when given.
-    pub rust_toolchain: Option<Toolchain>,
+    /// `[toolchain.LANGUAGE]`, where given.
+    pub toolchains: BTreeMap<Language, Toolchain>,
     digest_function: DigestFunction,
     /// The tests of each target, as places in the list.
     tests_of: BTreeMap<TargetName, Vec<usize>>,

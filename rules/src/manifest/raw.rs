@@ -141,6 +141,12 @@ mirror! {
     /// `[toolchain]`
     RawToolchains {
         rust: Option<RawToolchain>,
+        go: Option<RawToolchain>,
+        python: Option<RawToolchain>,
+        javascript: Option<RawToolchain>,
+        typescript: Option<RawToolchain>,
+        zig: Option<RawToolchain>,
+        c: Option<RawToolchain>,
     }
 }
 

@@ -376,14 +376,12 @@ pub(super) static TOOLCHAINS: Table = Table {
     needs: &[],
     keys: &[
         key("rust", Shape::Table(&TOOLCHAIN), "", "The Rust toolchain."),
-        key("go", Shape::Table(&TOOLCHAIN), "", "The Go toolchain.").not_yet("the rule that compiles Go"),
-        key("python", Shape::Table(&TOOLCHAIN), "", "The Python toolchain.").not_yet("the rule that compiles Python"),
-        key("javascript", Shape::Table(&TOOLCHAIN), "", "The JavaScript toolchain.")
-            .not_yet("the rule that compiles JavaScript"),
-        key("typescript", Shape::Table(&TOOLCHAIN), "", "The TypeScript toolchain.")
-            .not_yet("the rule that compiles TypeScript"),
-        key("zig", Shape::Table(&TOOLCHAIN), "", "The Zig toolchain.").not_yet("the rule that compiles Zig"),
-        key("c", Shape::Table(&TOOLCHAIN), "", "The C toolchain.").not_yet("the rule that compiles C"),
+        key("go", Shape::Table(&TOOLCHAIN), "", "The Go toolchain."),
+        key("python", Shape::Table(&TOOLCHAIN), "", "The Python toolchain."),
+        key("javascript", Shape::Table(&TOOLCHAIN), "", "The JavaScript toolchain."),
+        key("typescript", Shape::Table(&TOOLCHAIN), "", "The TypeScript toolchain."),
+        key("zig", Shape::Table(&TOOLCHAIN), "", "The Zig toolchain."),
+        key("c", Shape::Table(&TOOLCHAIN), "", "The C toolchain."),
     ],
 };
 

@@ -19,6 +19,7 @@ use crate::facts::{Surroundings, gather, gatherer};
 use crate::lower::{Settings, lower};
 use crate::manifest::{self, Manifest, Profile};
 use crate::plan::plan;
+use crate::toolchain::provision::Notice;
 
 /// The name of the manifest.
 pub const MANIFEST: &str = "run.toml";
@@ -50,12 +51,23 @@ impl From<StoreError> for OpenError {
     }
 }
 
+impl OpenError {
+    /// The project's files can't be listed.
+    pub(super) fn unlisted(root: &Path, e: &io::Error) -> Self {
+        Self::Machine {
+            what: format!("the project in `{}` can't be listed: {e}", root.display()),
+            helps: vec!["make sure that its directories can be read".to_owned()],
+        }
+    }
+}
+
 impl Session {
-    /// Reads the manifest and everything the asked-for targets depend on, and lowers them.
+    /// Reads the manifest and everything the asked-for targets depend on, and lowers them. Toolchains that are not here
+    /// are fetched; `tell` is told so.
     ///
     /// # Errors
     /// [`OpenError`]: everything that is wrong, or what this machine can't do.
-    pub fn open(options: Options) -> Result<Self, OpenError> {
+    pub fn open(options: Options, tell: &dyn Fn(&Notice)) -> Result<Self, OpenError> {
         // Stamps are from before what they stand for is read, so a change in between is seen the next time.
         let manifest_stamp = Stamp::of(&options.root.join(MANIFEST));
         let (manifest, mut warnings) = read_manifest(&options.root)?;
@@ -63,11 +75,8 @@ impl Session {
         let reproducible = options.reproducible || manifest.build.reproducible;
         let store_dir = store_dir(&options, &manifest);
         let store = DiskStore::open(&store_dir, manifest.digest_function())?;
-        let walk_failed = |e: io::Error| OpenError::Machine {
-            what: format!("the project in `{}` can't be listed: {e}", options.root.display()),
-            helps: vec!["make sure that its directories can be read".to_owned()],
-        };
-        let files = ProjectFiles::walk(&options.root, &manifest.build.output_dir).map_err(walk_failed)?;
+        let files = ProjectFiles::walk(&options.root, &manifest.build.output_dir)
+            .map_err(|e| OpenError::unlisted(&options.root, &e))?;
         let manifest_path = RelPath::new(MANIFEST).expect("a plain name");
         if let Ok(stamp) = manifest_stamp {
             files.note(manifest_path, stamp);
@@ -83,6 +92,8 @@ impl Session {
             looked: options.looked,
             profile,
             reproducible,
+            offline: options.offline,
+            tell,
         };
         let gathered = gather(&manifest, &planned, &files, &mut stats, &surroundings)?;
         let table = Table::new();

@@ -44,6 +44,8 @@ pub struct Options {
     pub profile: Option<Profile>,
     /// Whether a flag says that outputs are not to depend on when and where they are made. `run.toml` may say so too.
     pub reproducible: bool,
+    /// Whether a flag says that the network is not to be used.
+    pub offline: bool,
     /// Identifies this program: its version and its file.
     pub revision: String,
     /// A moment before anything is looked at.

@@ -34,6 +34,8 @@ fn identity(options: &Options) -> [u8; 32] {
         revision,
         looked: _,
         clock: _,
+        // What is there is as up to date without a network.
+        offline: _,
         environment,
         ask,
     } = options;

@@ -6,6 +6,7 @@
 pub mod answers;
 pub mod base;
 pub mod cc;
+pub mod provision;
 
 use std::fs;
 use std::io;
@@ -38,6 +39,8 @@ pub struct HostFile {
 pub struct ToolchainError {
     /// What is missing or wrong.
     pub what: String,
+    /// What is known of it besides.
+    pub notes: Vec<String>,
     /// The exact way to mend it, one each.
     pub helps: Vec<String>,
 }
@@ -46,7 +49,7 @@ impl ToolchainError {
     /// Something is wrong, and this is the way to mend it.
     #[must_use]
     pub fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { what: what.into(), helps: vec![help.into()] }
+        Self { what: what.into(), notes: Vec::new(), helps: vec![help.into()] }
     }
 }
 

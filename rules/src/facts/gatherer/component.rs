@@ -10,10 +10,10 @@ use super::{Gatherer, Gathers};
 use crate::builtin;
 use crate::diagnostic::Diagnostic;
 use crate::facts::ComponentFacts;
-use crate::facts::files::Standing;
+use crate::facts::files::{ProjectFiles, Standing};
 use crate::lang::{self, Asked, Recipe, Step, StepWork, Yields};
 use crate::manifest::{
-    self, Command, Component, Detection, Interface, Language, LanguageChoice, Origin, Source, Spanned,
+    self, Command, Component, Detection, Interface, Language, LanguageChoice, Manifest, Origin, Source, Spanned,
 };
 use crate::step::interface::{Interface as Shown, Shape};
 use crate::step::kind::Kind;
@@ -108,15 +108,10 @@ impl Gatherer<'_> {
 
     /// The language, given or found; found from the names in the directory when nothing else says it.
     fn language(&self, component: &Component, source: &Source) -> Gathers<Language> {
-        let found = match &source.language {
-            LanguageChoice::Given(language) => return Ok(language.value),
-            LanguageChoice::Named(language) => return Ok(*language),
-            LanguageChoice::Detect => {
-                self.must_exist(source.path.value.as_ref(), &source.path.span)?;
-                let names: Vec<&str> = self.files.names_in(source.path.value.as_ref()).collect();
-                manifest::detect(source.path.value.as_ref(), &names)
-            }
-        };
+        if source.language == LanguageChoice::Detect {
+            self.must_exist(source.path.value.as_ref(), &source.path.span)?;
+        }
+        let found = detected(source, self.files);
         let name = component.name.as_str();
         let unsure = |message: String| Diagnostic::error("unknown-language", message);
         let problem = match found {
@@ -227,6 +222,31 @@ impl Gatherer<'_> {
         // In the order of the file, whatever the order of their names here.
         commands.sort_by_key(|command| command.name.span.start);
         commands.into_iter().flat_map(|command| &command.outputs).map(|output| output.value.clone()).collect()
+    }
+}
+
+/// The languages that a project's enabled components are written in, as far as that can be told.
+#[must_use]
+pub fn languages(manifest: &Manifest, files: &ProjectFiles) -> BTreeSet<Language> {
+    let of = |component: &Component| match &component.origin {
+        Origin::Source(source) => match detected(source, files) {
+            Detection::Found(language) => Some(language),
+            Detection::Ambiguous(_) | Detection::Nothing => None,
+        },
+        Origin::Prebuilt(_) => None,
+    };
+    manifest.components.iter().filter(|component| component.enabled).filter_map(of).collect()
+}
+
+/// What a source is written in: as said, as its name says, or as the names in its directory do.
+fn detected(source: &Source, files: &ProjectFiles) -> Detection {
+    match &source.language {
+        LanguageChoice::Given(language) => Detection::Found(language.value),
+        LanguageChoice::Named(language) => Detection::Found(*language),
+        LanguageChoice::Detect => {
+            let directory = source.path.value.as_ref();
+            manifest::detect(directory, &files.names_in(directory).collect::<Vec<_>>())
+        }
     }
 }
 

@@ -25,7 +25,9 @@ use crate::diagnostic::Diagnostic;
 use crate::manifest::{self, Manifest, Profile, Spanned, TargetKind};
 use crate::plan::Plan;
 use crate::session::Environment;
+use crate::toolchain::provision::{LOCKFILE, Lock, Notice};
 
+pub use component::languages;
 pub use script::script_targets;
 
 /// What gathering works with.
@@ -40,6 +42,10 @@ pub struct Surroundings<'a> {
     pub profile: Profile,
     /// Whether what is made is not to tell where.
     pub reproducible: bool,
+    /// Whether the network is not to be used, not even for toolchains.
+    pub offline: bool,
+    /// Told of what takes a while.
+    pub tell: &'a dyn Fn(&Notice),
 }
 
 /// What was gathered, and everything that was looked at outside the project.
@@ -64,6 +70,7 @@ pub fn gather(
     stats: &mut StatCache,
     surroundings: &Surroundings<'_>,
 ) -> Result<Gathered, Vec<Diagnostic>> {
+    let lock = lock(files)?;
     let mut gatherer = Gatherer {
         manifest,
         files,
@@ -71,7 +78,7 @@ pub fn gather(
         function: manifest.digest_function(),
         profile: surroundings.profile,
         reproducible: surroundings.reproducible,
-        tools: Tools::open(manifest, files.root(), surroundings),
+        tools: Tools::open(manifest, files.root(), surroundings, &lock),
         sources: Sources::default(),
         makers: Makers::of(manifest),
         warnings: Vec::new(),
@@ -91,6 +98,20 @@ pub fn gather(
     }
     facts.sources = gatherer.sources;
     Ok(Gathered { facts, watched, warnings: gatherer.warnings })
+}
+
+/// What the project has locked: nothing where there is no lockfile.
+///
+/// # Errors
+/// It can't be read, or is none.
+pub fn lock(files: &ProjectFiles) -> Result<Lock, Vec<Diagnostic>> {
+    let file = RelPath::new(LOCKFILE).expect("a plain name");
+    let bytes = files.bytes(&file).map_err(|e| {
+        let problem = Diagnostic::error("bad-lockfile", format!("{LOCKFILE} can't be read: {e}"));
+        vec![problem.help("make it a file that can be read")]
+    })?;
+    let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    text.map_or_else(|| Ok(Lock::default()), |text| Lock::parse(&text)).map_err(|problem| vec![problem])
 }
 
 /// Gathers facts; language rows ask it for what they need to know.

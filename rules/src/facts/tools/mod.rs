@@ -1,5 +1,7 @@
 //! [`Tools`]: the toolchains that targets are made with, each looked for on this machine once.
 
+mod fetched;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -14,9 +16,12 @@ use super::Surroundings;
 use super::gatherer::Gathers;
 use crate::cargo::{RustToolchain, WasmTarget};
 use crate::diagnostic::Diagnostic;
-use crate::manifest::{self, Command, Manifest};
+use crate::manifest::{self, Command, Language, Manifest};
 use crate::session::Environment;
+use crate::toolchain::provision::{Lock, Notice};
 use crate::toolchain::{HostFile, ToolchainError, Toolchains, answers, base, cc, find_in, links_on};
+
+pub use fetched::needed;
 
 /// A path of the machine and its stamp; `None` where nothing was.
 pub type Watched = (PathBuf, Option<Stamp>);
@@ -27,6 +32,12 @@ pub struct Tools<'a> {
     /// The project's directory: what stands in it and above it decides which Rust there is.
     root: &'a Path,
     environment: &'a Environment,
+    /// What the project has locked.
+    lock: &'a Lock,
+    /// Whether the network is not to be used.
+    offline: bool,
+    /// Told of what takes a while.
+    tell: &'a dyn Fn(&Notice),
     /// What the store remembers.
     toolchains: Toolchains,
     /// By what was asked for beyond the tools that every command finds.
@@ -34,6 +45,8 @@ pub struct Tools<'a> {
     /// By the triple it compiles for.
     rust: BTreeMap<&'static str, Arc<MountedTree>>,
     cc: Option<Arc<MountedTree>>,
+    /// By name.
+    fetched: BTreeMap<&'static str, Arc<MountedTree>>,
     /// What decides which tools are found.
     watched: Vec<Watched>,
 }
@@ -41,15 +54,19 @@ pub struct Tools<'a> {
 impl<'a> Tools<'a> {
     /// For a project in `root`. Looks at nothing of the machine yet.
     #[must_use]
-    pub fn open(manifest: &'a Manifest, root: &'a Path, surroundings: &Surroundings<'a>) -> Self {
+    pub fn open(manifest: &'a Manifest, root: &'a Path, surroundings: &Surroundings<'a>, lock: &'a Lock) -> Self {
         Self {
             manifest,
             root,
             environment: surroundings.environment,
+            lock,
+            offline: surroundings.offline,
+            tell: surroundings.tell,
             toolchains: Toolchains::open(surroundings.store, manifest.digest_function(), surroundings.looked),
             base: BTreeMap::new(),
             rust: BTreeMap::new(),
             cc: None,
+            fetched: BTreeMap::new(),
             watched: Vec::new(),
         }
     }
@@ -194,7 +211,7 @@ impl<'a> Tools<'a> {
             .chain(find_in(&environment.path, "rustc"))
             .collect();
         depends.extend(environment.path.iter().cloned());
-        if let Some(manifest::Toolchain::Path(path)) = &self.manifest.rust_toolchain {
+        if let Some(manifest::Toolchain::Path(path)) = self.manifest.toolchains.get(&Language::Rust) {
             depends.push(root.join(&path.value).join("bin/rustc"));
         }
         let depends = self.watch(&depends);
@@ -220,7 +237,7 @@ impl<'a> Tools<'a> {
     /// What rustc is asked in: `[toolchain.rust]` beats what the machine would choose.
     fn rust_environment(&self) -> BTreeMap<String, String> {
         let mut tools = self.environment.tools.clone();
-        match &self.manifest.rust_toolchain {
+        match self.manifest.toolchains.get(&Language::Rust) {
             Some(manifest::Toolchain::Version(version)) => {
                 tools.insert("RUSTUP_TOOLCHAIN".to_owned(), version.value.clone());
             }
@@ -235,7 +252,9 @@ impl<'a> Tools<'a> {
 
     /// A Rust that rustup has no hand in is the one that is there, whatever was asked for.
     fn is_rust_wanted(&self, found: &RustToolchain) -> Result<(), Diagnostic> {
-        let Some(manifest::Toolchain::Version(wanted)) = &self.manifest.rust_toolchain else { return Ok(()) };
+        let Some(manifest::Toolchain::Version(wanted)) = self.manifest.toolchains.get(&Language::Rust) else {
+            return Ok(());
+        };
         let wanted = wanted.value.as_str();
         let is_number = wanted.starts_with(|c: char| c.is_ascii_digit());
         let is_it = found.version.split(' ').nth(1).is_some_and(|version| {
@@ -263,6 +282,7 @@ impl<'a> Tools<'a> {
 
     fn problem(&self, e: &ToolchainError, span: Option<&Range<usize>>) -> Vec<Diagnostic> {
         let mut diagnostic = Diagnostic::error("missing-toolchain", &e.what);
+        diagnostic.notes.clone_from(&e.notes);
         diagnostic.helps.clone_from(&e.helps);
         match span {
             Some(span) => vec![diagnostic.at(&self.manifest.file, span.clone(), "")],

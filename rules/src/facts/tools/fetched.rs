@@ -1,0 +1,71 @@
+//! Toolchains that are fetched from registries, for whoever needs one: chosen, found in the store, or brought there.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use run_engine::action::MountedTree;
+
+use super::super::gatherer::Gathers;
+use super::Tools;
+use crate::diagnostic::Diagnostic;
+use crate::manifest::Language;
+use crate::toolchain::provision::{Choice, Notice, PINS, Pin, choose, find_pin};
+
+impl Tools<'_> {
+    /// The toolchain of this name, fetched if it is not here yet.
+    ///
+    /// # Errors
+    /// The project's lockfile does not agree, or it can't be had.
+    ///
+    /// # Panics
+    /// There is no pin of this name.
+    pub fn fetched(&mut self, name: &str, span: &Range<usize>) -> Gathers<Arc<MountedTree>> {
+        if let Some(tree) = self.fetched.get(name) {
+            return Ok(Arc::clone(tree));
+        }
+        let pin = find_pin(name).expect("rules name pins that there are");
+        let tree = match choose(pin, Some(self.manifest), self.lock).map_err(|e| vec![self.placed(e, span)])? {
+            Choice::Installed(path) => {
+                let directory = self.root.join(path);
+                self.toolchains.at(pin.name, &directory).map_err(|e| self.problem(&e, Some(span)))?
+            }
+            Choice::Fetched { version, digest } => self.in_store(pin, &version, &digest, span)?,
+        };
+        self.fetched.insert(pin.name, Arc::clone(&tree));
+        Ok(tree)
+    }
+
+    fn in_store(&mut self, pin: &Pin, version: &str, digest: &str, span: &Range<usize>) -> Gathers<Arc<MountedTree>> {
+        if let Some(tree) = self.toolchains.installed(pin.name, version, digest) {
+            return Ok(tree);
+        }
+        let missing = |message: String| Diagnostic::error("missing-toolchain", message);
+        if self.offline {
+            let problem = missing(format!("{} {version} is not here, and the network is not to be used", pin.name));
+            let help = format!("run `run v2 toolchain install {}` once, or build without `--offline`", pin.name);
+            return Err(vec![self.placed(problem.help(help), span)]);
+        }
+        (self.tell)(&Notice { name: pin.name.to_owned(), version: version.to_owned(), from: pin.source.name() });
+        let installed = self.toolchains.install(pin, version, Some(digest), self.environment);
+        installed.map_err(|e| self.problem(&e, Some(span)))?;
+        self.toolchains.installed(pin.name, version, digest).ok_or_else(|| {
+            let problem = missing(format!("{} {version} was fetched and is gone", pin.name));
+            vec![self.placed(problem.help("see what else cleans the cache directory, and build again"), span)]
+        })
+    }
+
+    /// A problem that has a place of its own keeps it.
+    fn placed(&self, problem: Diagnostic, span: &Range<usize>) -> Diagnostic {
+        match problem.labels.is_empty() {
+            true => problem.at(&self.manifest.file, span.clone(), ""),
+            false => problem,
+        }
+    }
+}
+
+/// The toolchains that components in these languages may need.
+#[must_use]
+pub fn needed(languages: &BTreeSet<Language>) -> Vec<&'static Pin> {
+    PINS.iter().filter(|pin| pin.needed_for.iter().any(|language| languages.contains(language))).collect()
+}
