@@ -262,6 +262,13 @@ pub const CODES: &[Code] = &[
                     for one with `run = [\"sh\", \"-c\", \"…\"]`.",
     },
     Code {
+        name: "fixed-toolchain",
+        summary: "a version of a tool that this version of run can't drive",
+        paragraph: "Some tools are not run but driven: their parts are linked together by `run` itself, which has to know \
+                    them exactly. Those come in the one version that this version of `run` was made for; another one \
+                    comes with another version of `run`.",
+    },
+    Code {
         name: "hidden-resource",
         summary: "a function whose type names a resource that nobody outside can name",
         paragraph: "A function of the world that takes or returns a resource is only of use to who knows the \

