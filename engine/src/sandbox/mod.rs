@@ -15,6 +15,7 @@ pub mod builtin;
 pub mod ladder;
 #[cfg(target_os = "linux")]
 pub mod linux;
+mod place;
 #[cfg(target_os = "linux")]
 mod refusal;
 mod running;
