@@ -20,6 +20,7 @@ mod place;
 mod refusal;
 mod running;
 mod scratch;
+pub mod seatbelt;
 pub mod system;
 mod world;
 
