@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
+use super::place::Place;
 use super::running::{Running, Streams, watch};
 use super::scratch::Scratch;
 use super::{Clients, Execution, Job, Sandbox, SandboxError, World, collect};
-use crate::action::Network;
 use crate::cancel::Cancel;
 use crate::event::Status;
 use crate::files::materialize::{self, Manner, MaterializeError};
@@ -60,75 +60,40 @@ impl Sandbox for Bare {
     }
 
     fn run(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Execution, SandboxError> {
-        let private = self.scratch()?.private()?;
-        let usual = World::USUAL;
-        let root = private.path().join(if self.world.root == usual.root { "root" } else { "another/place/root" });
-        let home = private.path().join(if self.world.home == usual.home { "home" } else { "somebody" });
-        for directory in [&root, &home] {
-            std::fs::create_dir_all(directory)
-                .map_err(|cause| SandboxError::setup("make the directory", directory, cause))?;
-        }
-        stage(job, &root, self.world.manner())?;
-        let start = job.directory.map_or_else(|| root.clone(), |d| root.join(d));
-        let parents = job.outputs.iter().filter_map(|output| Some(start.join(output.parent()?)));
-        for directory in std::iter::once(start.clone()).chain(parents) {
-            std::fs::create_dir_all(&directory)
-                .map_err(|cause| SandboxError::setup("make the directory", &directory, cause))?;
-        }
-        let mut around: BTreeMap<&str, &str> = self.world.env.iter().copied().collect();
-        if job.network == Network::Allowed {
-            around.extend(self.clients.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        }
-        let child = spawn(job, &root, &start, &home, &around)?;
+        let place = Place::make(job, self.scratch()?.private()?, &self.world)?;
+        stage(job, &place, self.world.manner())?;
+        let child = spawn(&place, &place.argv(job), &place.env(job, &self.world, &self.clients))?;
         let (status, stdout, stderr) = finish(child, job.timeout, cancel);
-        let outputs = if status.is_success() { collect(job, &start)? } else { Ok(Vec::new()) };
+        let outputs = if status.is_success() { collect(job, &place.start)? } else { Ok(Vec::new()) };
         Ok(Execution { status, stdout, stderr, outputs })
     }
 }
 
 /// Puts the input root on disk: copies of the staged part, links to the mounted part.
-fn stage(job: &Job<'_>, root: &Path, manner: Manner) -> Result<(), SandboxError> {
-    match materialize::materialize_as(job.staged, root, job.blobs, manner) {
+pub(super) fn stage(job: &Job<'_>, place: &Place, manner: Manner) -> Result<(), SandboxError> {
+    match materialize::materialize_as(job.staged, &place.root, job.blobs, manner) {
         Ok(()) => {}
         Err(MaterializeError::Store(e)) => return Err(e.into()),
         Err(MaterializeError::Lost { digest, .. }) => return Err(SandboxError::Lost(digest)),
     }
-    for (at, mounted) in job.mounts {
-        let link = root.join(at);
-        let parent = link.parent().unwrap_or(root);
-        std::fs::create_dir_all(parent).map_err(|cause| SandboxError::setup("make the directory", parent, cause))?;
-        std::os::unix::fs::symlink(&mounted.directory, &link)
-            .map_err(|cause| SandboxError::setup("link", &link, cause))?;
-    }
-    Ok(())
+    place.link(job)?;
+    place.make_starts(job)
 }
 
-fn spawn(
-    job: &Job<'_>,
-    root: &Path,
-    start: &Path,
-    home: &Path,
-    around: &BTreeMap<&str, &str>,
-) -> Result<Child, SandboxError> {
-    let root_text = root.to_str().ok_or_else(|| {
-        SandboxError::setup("use the directory", root, std::io::Error::other("its name is not UTF-8"))
-    })?;
-    let argv: Vec<String> = job.argv.iter().map(|word| word.render(root_text)).collect();
-    let program = argv.first().map(|p| start.join(p)).unwrap_or_default();
-    let mut command = Command::new(&program);
+/// Starts a program in a process group of its own.
+pub(super) fn spawn(place: &Place, argv: &[String], env: &BTreeMap<String, String>) -> Result<Child, SandboxError> {
+    let program = argv.first().map(Path::new).unwrap_or(&place.start);
+    let mut command = Command::new(program);
     command
-        .args(&argv[1..])
+        .args(argv.iter().skip(1))
         .env_clear()
-        .env("HOME", home)
-        .env("TMPDIR", home)
-        .envs(around)
-        .envs(job.env.iter().map(|(name, value)| (name, value.render(root_text))))
-        .current_dir(start)
+        .envs(env)
+        .current_dir(&place.start)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
-    command.spawn().map_err(|cause| SandboxError::setup("start", &program, cause))
+    command.spawn().map_err(|cause| SandboxError::setup("start", program, cause))
 }
 
 /// A child process, and the group it leads.
@@ -140,7 +105,7 @@ struct Leader {
 }
 
 /// Waits for the end, or makes it. Whatever the process left running in its group is killed too.
-fn finish(mut child: Child, timeout: Option<Duration>, cancel: &Cancel) -> (Status, Vec<u8>, Vec<u8>) {
+pub(super) fn finish(mut child: Child, timeout: Option<Duration>, cancel: &Cancel) -> (Status, Vec<u8>, Vec<u8>) {
     let stdout = child.stdout.take().expect("it was piped");
     let stderr = child.stderr.take().expect("it was piped");
     let mut streams = Streams::new(stdout, stderr);
@@ -193,7 +158,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::action::Word;
+    use crate::action::{Network, Word};
     use crate::digest::DigestFunction;
     use crate::path::RelPath;
     use crate::sandbox::OutputError;

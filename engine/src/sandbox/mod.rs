@@ -15,10 +15,12 @@ pub mod builtin;
 pub mod ladder;
 #[cfg(target_os = "linux")]
 pub mod linux;
+mod place;
 #[cfg(target_os = "linux")]
 mod refusal;
 mod running;
 mod scratch;
+pub mod seatbelt;
 pub mod system;
 mod world;
 
