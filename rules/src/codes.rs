@@ -535,6 +535,13 @@ pub const CODES: &[Code] = &[
                     language can still take part: build it with its own tools and give the file as `path`.",
     },
     Code {
+        name: "unsupported-type",
+        summary: "a function in WIT that there are no bindings for",
+        paragraph: "Asynchronous functions, streams, futures and error contexts belong to versions of WASI after 0.2, and the \
+                    language of this component has no bindings for them yet, nor for maps and lists of fixed length. \
+                    Leave the function out of the component's world, or write the component in a language that has it.",
+    },
+    Code {
         name: "unused-dependency",
         summary: "a dependency that nothing is taken from",
         paragraph: "The target is named in `depends`, and none of its exports is an import of the component, so \

@@ -8,7 +8,7 @@
 //! 4. [`lower`]: targets → actions, each by its [`rule`]; a language is a row of [`lang`]. Pure.
 //!
 //! Beside the line: [`step`], [`wiring`] and [`value`] know WebAssembly's interfaces, [`host`] runs components,
-//! [`builtin`] are the actions that are functions of ours, [`cargo`] and [`toolchain`] know other people's tools, and
+//! [`builtin`] are the actions that are functions of ours, [`cargo`], [`zig`] and [`toolchain`] know other people's tools, and
 //! [`difference`] says where two artifacts part that should be the same.
 //!
 //! What is deliberately not here: printing, flags, the environment of the process (it arrives as
@@ -40,3 +40,4 @@ pub mod undeclared;
 pub mod value;
 pub mod versions;
 pub mod wiring;
+pub mod zig;

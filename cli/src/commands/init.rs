@@ -30,6 +30,8 @@ pub(crate) struct Args {
 enum Language {
     Wat,
     Rust,
+    Zig,
+    C,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -64,6 +66,18 @@ const RUST_COMMAND: Starter = starter!("rust-command": "run.toml" "Cargo.toml" "
 
 const RUST_HTTP: Starter = starter!("rust-http": "run.toml" "Cargo.toml" "Cargo.lock" "src/lib.rs");
 
+const ZIG_COMPONENT: Starter = starter!("zig-component": "run.toml" "src/main.zig" "wit/hello.wit");
+
+const ZIG_COMMAND: Starter = starter!("zig-command": "run.toml" "src/main.zig");
+
+const ZIG_HTTP: Starter = starter!("zig-http": "run.toml" "src/main.zig");
+
+const C_COMPONENT: Starter = starter!("c-component": "run.toml" "src/main.c" "wit/hello.wit");
+
+const C_COMMAND: Starter = starter!("c-command": "run.toml" "src/main.c");
+
+const C_HTTP: Starter = starter!("c-http": "run.toml" "src/main.c");
+
 /// Makes it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     let starter = choose(args.language.unwrap_or(Language::Wat), args.template)?;
@@ -85,6 +99,12 @@ fn choose(language: Language, template: Template) -> Result<Starter, Failure> {
         (Language::Rust, Template::Component) => Ok(RUST_COMPONENT),
         (Language::Rust, Template::Command) => Ok(RUST_COMMAND),
         (Language::Rust, Template::Http) => Ok(RUST_HTTP),
+        (Language::Zig, Template::Component) => Ok(ZIG_COMPONENT),
+        (Language::Zig, Template::Command) => Ok(ZIG_COMMAND),
+        (Language::Zig, Template::Http) => Ok(ZIG_HTTP),
+        (Language::C, Template::Component) => Ok(C_COMPONENT),
+        (Language::C, Template::Command) => Ok(C_COMMAND),
+        (Language::C, Template::Http) => Ok(C_HTTP),
         (Language::Wat, Template::Command | Template::Http) => {
             Err(Failure::yours("the text format has only the template `component`").help("add `--language rust`"))
         }

@@ -92,6 +92,11 @@ fn input(builtin: &Builtin) -> (Vec<&'static str>, Vec<(RelPath, Vec<u8>)>) {
             vec!["name=hello", "version=1.0.0", "epoch=0"],
             vec![whole(), (interface(), b"package root:component;\n".to_vec())],
         ),
+        "c-bindings" | "zig-bindings" => {
+            let (at, encoded) = promise();
+            let main = (builtin.name == "zig-bindings").then_some("main=main.zig");
+            (["name=hello"].into_iter().chain(main).collect(), vec![(path("work").join(&at), encoded)])
+        }
         other => panic!("say here what goes into `{other}`"),
     }
 }

@@ -4,6 +4,7 @@
 //! golden test digests what each writes for a fixed input: when those bytes change and the revision does not, it fails.
 
 pub mod archive;
+pub mod bindings;
 #[cfg(test)]
 mod golden;
 pub mod join;
@@ -73,8 +74,25 @@ pub const TEST: Builtin = Builtin { name: "test", revision: 2, crates: &["wasmti
 pub const PACKAGE: Builtin =
     Builtin { name: "package", revision: 1, crates: &["tar", "zstd"], run: |_, call| archive::package(call) };
 
+/// World → C bindings.
+pub const C_BINDINGS: Builtin = Builtin {
+    name: "c-bindings",
+    revision: 1,
+    crates: &["wit-bindgen-c", "wit-bindgen-core", "wit-component", "wit-parser"],
+    run: |_, call| bindings::c(call),
+};
+
+/// World → Zig bindings.
+pub const ZIG_BINDINGS: Builtin = Builtin {
+    name: "zig-bindings",
+    revision: 1,
+    crates: &["wit-component", "wit-parser"],
+    run: |_, call| bindings::zig(call),
+};
+
 /// Every builtin.
-pub const ALL: &[&Builtin] = &[&READ, &TEXT, &COMPONENTIZE, &VALIDATE, &COMPOSE, &SCRIPT, &NATIVE, &TEST, &PACKAGE];
+pub const ALL: &[&Builtin] =
+    &[&READ, &TEXT, &COMPONENTIZE, &VALIDATE, &COMPOSE, &SCRIPT, &NATIVE, &TEST, &PACKAGE, &C_BINDINGS, &ZIG_BINDINGS];
 
 impl std::fmt::Debug for Builtin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -4,8 +4,10 @@
 //! What languages have in common (staging, WIT, componentizing, validating, naming) is in [`crate::rule::component`],
 //! once.
 
+mod c;
 mod rust;
 mod wat;
+mod zig;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +30,7 @@ pub struct Row {
 }
 
 /// Every language this version builds.
-pub const ROWS: &[Row] = &[rust::ROW, wat::ROW];
+pub const ROWS: &[Row] = &[rust::ROW, zig::ROW, c::ROW, wat::ROW];
 
 /// The row of a language.
 #[must_use]

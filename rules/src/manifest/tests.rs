@@ -193,7 +193,7 @@ fn a_detected_language_is_judged_later() {
         render(&text, &source.problems_in(Language::Go, "run.toml")),
         r#"error[unsupported-language]: this version does not compile `go`
   at 6:10: "y"
-  note: it compiles `rust` and `wat`
+  note: it compiles `rust`, `zig`, `c` and `wat`
   help: build the component with its own tools, and give the file as `path` instead of `source`
 error[inapplicable-key]: `features` does not apply to `go`
   at 7:12: ["json"]

@@ -33,7 +33,7 @@ pub const TOOLCHAIN: &str = "toolchain";
 /// Where a composition's script stands.
 pub const SCRIPT: &str = "script";
 
-fn path(text: &str) -> RelPath {
+pub(crate) fn path(text: &str) -> RelPath {
     RelPath::new(text).expect("a constant that is a path")
 }
 

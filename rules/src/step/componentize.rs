@@ -52,8 +52,11 @@ pub fn componentize(module: &[u8], world: Option<&World>, adapter: Adapter) -> R
             return Err(Diagnostic::error("not-wasm", format!("this is not WebAssembly: {reason}")).into());
         }
     }
-    let module = with_world(module, world)?;
-    let adapter = imports_preview1(&module).then(|| adapter.bytes());
+    let is_adapted = imports_preview1(module);
+    // The adapter makes `wasi:cli/run` of a program's `main`, so the module is not asked for it.
+    let program = world.filter(|_| is_adapted && adapter == Adapter::Command).map(World::without_run);
+    let module = with_world(module, program.as_ref().or(world))?;
+    let adapter = is_adapted.then(|| adapter.bytes());
     encode(&module, adapter).map_err(|error| {
         let of = world.map_or_else(|| "its world".to_owned(), World::title);
         let mut diagnostic =

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wit_parser::{Resolve, WorldItem, WorldKey};
+use wit_parser::{IndexMap, Resolve, WorldItem, WorldKey};
 
 use super::compare::{same_interface, split_version};
 use super::wit::{self, World};
@@ -40,19 +40,18 @@ impl Interface {
     ///
     /// When the world has no binary form (`bad-wit`).
     pub fn of_world(world: &World) -> Result<Self, StepError> {
-        let resolve = &world.resolve;
-        let names = |items: &mut dyn Iterator<Item = (&WorldKey, &WorldItem)>| -> Vec<ExternName> {
-            items
-                .filter(|(_, item)| !matches!(item, WorldItem::Type { .. }))
-                .map(|(key, _)| ExternName::of(resolve, key))
-                .collect()
-        };
-        let declared = &resolve.worlds[world.id];
-        let imports = names(&mut declared.imports.iter());
-        let exports = names(&mut declared.exports.iter());
+        let declared = &world.resolve.worlds[world.id];
+        let imports = names(&world.resolve, &declared.imports);
+        let exports = names(&world.resolve, &declared.exports);
         let shape = Shape::of(&exports);
         Ok(Self { imports, exports, shape, wit: world.wit(), encoded: world.encoded()? })
     }
+}
+
+/// The names of what a world imports or exports, but for types.
+fn names(resolve: &Resolve, items: &IndexMap<WorldKey, WorldItem>) -> Vec<ExternName> {
+    let named = items.iter().filter(|(_, item)| !matches!(item, WorldItem::Type { .. }));
+    named.map(|(key, _)| ExternName::of(resolve, key)).collect()
 }
 
 /// The name of an import or export: an interface's full name, or the plain name of a function.
@@ -113,6 +112,12 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// What a component of this world is for.
+    #[must_use]
+    pub fn of_world(world: &World) -> Self {
+        Self::of(&names(&world.resolve, &world.resolve.worlds[world.id].exports))
+    }
+
     fn of(exports: &[ExternName]) -> Self {
         let has = |name: &str| exports.iter().any(|export| export.base() == name);
         if has("wasi:http/incoming-handler") {

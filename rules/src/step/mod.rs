@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`wit`] turns sources into a [`wit::World`]; [`kind`] says what some bytes are; [`componentize`] makes a
 //! component of a core module; [`validate`] proves that a component implements its world; [`interface`] reads what a component
-//! imports and exports; [`inspect`] tells it of any file; [`compose`] and [`script`] join components into one.
+//! imports and exports; [`inspect`] tells it of any file; [`compose`] and [`script`] join components into one;
+//! [`bindings`] is source text for guests.
 //!
 //! What is deliberately not here: files, processes, the order of things. Sources arrive as maps from path to bytes, and
 //! which step feeds which is decided by whoever lowers a target.
@@ -11,6 +12,7 @@ use std::fmt;
 
 use crate::diagnostic::{Diagnostic, Label};
 
+pub mod bindings;
 mod canonical;
 pub mod compare;
 pub mod componentize;

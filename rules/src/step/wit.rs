@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 
 use wit_parser::decoding::DecodedWasm;
-use wit_parser::{PackageId, PackageName, ParsedUsePath, Resolve, WorldId, parse_use_path};
+use wit_parser::{PackageId, PackageName, ParsedUsePath, Resolve, WorldId, WorldKey, parse_use_path};
 
+use super::compare::split_version;
 use super::{StepError, canonical, causes};
 use crate::diagnostic::{Diagnostic, suggest};
 use packages::{Packages, load_built_in, package_not_found};
@@ -37,6 +38,22 @@ impl World {
             Some(package) => self.resolve.id_of_name(package, &world.name),
             None => world.name.clone(),
         }
+    }
+
+    /// The name without its package: `calc`.
+    #[must_use]
+    pub fn short_name(&self) -> &str {
+        &self.resolve.worlds[self.id].name
+    }
+
+    /// The world less `wasi:cli/run`: what a program offers besides its `main`.
+    #[must_use]
+    pub fn without_run(&self) -> Self {
+        let mut rest = self.clone();
+        let exports = std::mem::take(&mut rest.resolve.worlds[rest.id].exports);
+        let is_run = |key: &WorldKey| split_version(&self.resolve.name_world_key(key)).0 == "wasi:cli/run";
+        rest.resolve.worlds[rest.id].exports = exports.into_iter().filter(|(key, _)| !is_run(key)).collect();
+        rest
     }
 
     /// The world as a message speaks of it. Its binary form does not tell what it is called in its sources.

@@ -1,0 +1,100 @@
+//! The sources of languages whose compilers are told which files there are.
+
+use run_engine::path::{RelPath, under};
+use run_engine::tree::Tree;
+
+use super::{Gatherer, Gathers};
+use crate::builtin;
+use crate::diagnostic::Diagnostic;
+use crate::facts::files::Standing;
+use crate::lang::Asked;
+use crate::manifest::Sources;
+use crate::step::wit::World;
+
+impl Gatherer<'_> {
+    /// The directory of a component's sources: `source`, or the one that it is a file of. `None` is the project's own.
+    ///
+    /// # Errors
+    /// It does not exist.
+    pub fn source_directory(&self, asked: &Asked<'_>) -> Gathers<Option<RelPath>> {
+        let path = &asked.source.path;
+        self.must_exist(path.value.as_ref(), &path.span)?;
+        match &path.value {
+            Some(file) if self.files.kind(file) != Standing::Directory => Ok(file.parent()),
+            directory => Ok(directory.clone()),
+        }
+    }
+
+    /// The files a component is made of: those that `sources` says; without it, those of the source directory, or where
+    /// `source` is a file, those beside and below it that end like one of `extensions`.
+    ///
+    /// # Errors
+    /// The source does not exist, or nothing is there.
+    pub fn source_files(&self, asked: &Asked<'_>, extensions: &[&str]) -> Gathers<Vec<RelPath>> {
+        let directory = self.source_directory(asked)?;
+        let below = self.files.below(directory.as_ref());
+        let is_file = asked.source.path.value != directory;
+        let ends = |file: &RelPath| {
+            let (_, extension) = file.file_name().rsplit_once('.').unwrap_or_default();
+            extensions.contains(&extension)
+        };
+        let files: Vec<RelPath> = match &asked.source.sources {
+            Sources::Language => below.filter(|file| !is_file || ends(file)).cloned().collect(),
+            Sources::Matching(patterns) => {
+                let globs: Vec<_> = patterns.iter().map(|pattern| pattern.value.glob().compile_matcher()).collect();
+                let inside = |file: &RelPath| match &directory {
+                    Some(directory) => file.as_str()[directory.as_str().len() + 1..].to_owned(),
+                    None => file.to_string(),
+                };
+                below.filter(|file| globs.iter().any(|glob| glob.is_match(inside(file)))).cloned().collect()
+            }
+        };
+        if files.is_empty() {
+            let problem = Diagnostic::error("missing-file", "there are no source files for this component");
+            return Err(vec![
+                problem
+                    .at(&self.manifest.file, asked.source.path.span.clone(), "")
+                    .help("point `source` to their directory; files that git ignores do not count"),
+            ]);
+        }
+        Ok(files)
+    }
+
+    /// The file that a program starts from: `source` where that is a file, else `name` in the source directory, or the only
+    /// one of `files` that ends like it.
+    ///
+    /// # Errors
+    /// None is named so, and there is more than one or none.
+    pub fn root_file(&self, asked: &Asked<'_>, files: &[RelPath], name: &str) -> Gathers<RelPath> {
+        let directory = self.source_directory(asked)?;
+        let path = &asked.source.path;
+        if let Some(file) = path.value.as_ref().filter(|file| directory.as_ref() != Some(*file)) {
+            return Ok(file.clone());
+        }
+        let named = under(directory.as_ref(), &RelPath::new(name).expect("a plain name"));
+        let ending = &name[name.rfind('.').unwrap_or(0)..];
+        let mut fitting = files.iter().filter(|file| file.as_str().ends_with(ending));
+        match (files.contains(&named), fitting.next(), fitting.next()) {
+            (true, ..) => Ok(named),
+            (false, Some(only), None) => Ok(only.clone()),
+            (false, first, _) => {
+                let what = if first.is_some() { "several" } else { "no" };
+                let message = format!("there are {what} `{ending}` files in the source directory, and none is `{name}`");
+                Err(vec![
+                    Diagnostic::error("missing-file", message)
+                        .at(&self.manifest.file, path.span.clone(), "")
+                        .help("point `source` to the one that is meant"),
+                ])
+            }
+        }
+    }
+
+    /// A world as a tree of one file, for builtins that write bindings.
+    ///
+    /// # Errors
+    /// It has no binary form.
+    pub fn world_tree(&mut self, world: &World) -> Gathers<Tree> {
+        let encoded = world.encoded().map_err(|e| e.diagnostics)?;
+        Ok(self.file_as_read(&builtin::world(), &encoded))
+    }
+}

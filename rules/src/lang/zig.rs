@@ -1,0 +1,73 @@
+//! Zig: bindings for the world, and one compilation. What is no program needs no system, and imports nothing it doesn't use.
+
+use std::collections::BTreeMap;
+
+use run_engine::path::{RelPath, under};
+use run_engine::tree::Tree;
+
+use super::{Asked, Recipe, Row, Step, StepWork, Yields};
+use crate::builtin::{self, bindings};
+use crate::cargo::Content;
+use crate::diagnostic::Diagnostic;
+use crate::facts::Gatherer;
+use crate::facts::tools::Tools;
+use crate::manifest::Language;
+use crate::step::bindings::zig as text;
+use crate::step::interface::Shape;
+use crate::zig::{self, Target};
+
+pub(super) const ROW: Row = Row { language: Language::Zig, recipe };
+
+fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<Diagnostic>> {
+    let world = asked.world.expect("only a text form comes without a world");
+    let is_program = Shape::of_world(world) == Shape::Command;
+    let directory = gatherer.source_directory(asked)?;
+    let beside = |file: &str| under(directory.as_ref(), &RelPath::new(file).expect("a plain path"));
+    // The bindings of the build take the place of those that stand in the project for an editor to find.
+    let made: Vec<RelPath> = text::files().map(beside).collect();
+    let mut files = gatherer.source_files(asked, &["zig"])?;
+    files.retain(|file| !made.contains(file));
+    let main = gatherer.root_file(asked, &files, "main.zig")?;
+    let target = if is_program { Target::Wasi } else { Target::Freestanding };
+    let toolchain = gatherer.tools.fetched(zig::NAME, &asked.source.path.span)?;
+
+    let mut args = bindings::arguments(world.short_name(), is_program);
+    args.push(format!("main={}", main.file_name()));
+    let write = Step {
+        name: "bindings",
+        tree: gatherer.world_tree(world)?,
+        produced: vec![],
+        uses: vec![],
+        work: StepWork::Builtin { builtin: &builtin::ZIG_BINDINGS, args },
+        outputs: text::files().map(bindings::left).collect(),
+        toolchains: BTreeMap::new(),
+        network: false,
+    };
+    let at = |constant: &str| RelPath::new(constant).expect("a constant that is a path");
+    let base = gatherer.tools.base()?;
+    let sh = |args| StepWork::Process { program: ("base", Tools::program("sh").expect("a name")), args, env: [].into() };
+    let std = Step {
+        name: "std",
+        tree: Tree::new(),
+        produced: vec![],
+        uses: vec![],
+        work: sh(zig::std(target)),
+        outputs: vec![at(zig::STD_DIRECTORY)],
+        toolchains: [("base", base.clone()), (zig::NAME, toolchain.clone())].into(),
+        network: false,
+    };
+    let from_bindings = text::files().map(|file| (0, bindings::left(file), beside(file)));
+    let from_std = (1, at(zig::STD_DIRECTORY), at(zig::STD_DIRECTORY));
+    let compile = Step {
+        name: "compile",
+        tree: gatherer.mixed_tree(&files.into_iter().map(|file| (file, Content::Project)).collect(), asked)?,
+        produced: asked.produced.to_vec(),
+        uses: from_bindings.chain([from_std]).collect(),
+        work: sh(zig::compile(&beside(text::ROOT), target, asked.profile)),
+        outputs: vec![at(zig::MODULE)],
+        toolchains: [("base", base), (zig::NAME, toolchain)].into(),
+        network: false,
+    };
+    let steps = vec![write, std, compile];
+    Ok(Recipe { steps, raw: at(zig::MODULE), yields: Yields::CoreModule, varying: false })
+}
