@@ -9,6 +9,7 @@ mod golden;
 pub mod join;
 pub mod native;
 pub mod shape;
+pub mod snapshot;
 pub mod test;
 
 use std::collections::BTreeMap;
@@ -73,8 +74,36 @@ pub const TEST: Builtin = Builtin { name: "test", revision: 2, crates: &["wasmti
 pub const PACKAGE: Builtin =
     Builtin { name: "package", revision: 1, crates: &["tar", "zstd"], run: |_, call| archive::package(call) };
 
+/// World and QuickJS → engine.
+pub const QUICKJS_ENGINE: Builtin = Builtin {
+    name: "quickjs-engine",
+    revision: 1,
+    crates: &["wit-dylib", "wit-component", "wit-parser", "wasi-preview1-component-adapter-provider", "wasmtime-wizer"],
+    run: |_, call| snapshot::quickjs_engine(call),
+};
+
+/// Engine and JavaScript → component.
+pub const QUICKJS_SNAPSHOT: Builtin = Builtin {
+    name: "quickjs-snapshot",
+    revision: 1,
+    crates: &["wasmtime", "wasmtime-wasi", "wasmtime-wizer", "wasm-encoder"],
+    run: snapshot::quickjs_snapshot,
+};
+
 /// Every builtin.
-pub const ALL: &[&Builtin] = &[&READ, &TEXT, &COMPONENTIZE, &VALIDATE, &COMPOSE, &SCRIPT, &NATIVE, &TEST, &PACKAGE];
+pub const ALL: &[&Builtin] = &[
+    &READ,
+    &TEXT,
+    &COMPONENTIZE,
+    &VALIDATE,
+    &COMPOSE,
+    &SCRIPT,
+    &NATIVE,
+    &TEST,
+    &PACKAGE,
+    &QUICKJS_ENGINE,
+    &QUICKJS_SNAPSHOT,
+];
 
 impl std::fmt::Debug for Builtin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
