@@ -31,6 +31,7 @@ pub mod plan;
 pub mod quantity;
 pub mod rule;
 pub mod session;
+pub mod snapshot;
 pub mod step;
 pub mod target;
 #[cfg(test)]

@@ -14,7 +14,9 @@ use run_engine::store::Blobs as _;
 use run_engine::store::memory::MemoryStore;
 use run_engine::tree::{Node, Tree};
 
+use super::snapshot::engine_file;
 use super::{ALL, Builtin, Table, component, interface, part, raw, world};
+use crate::snapshot::tests::javascript::quickjs;
 use crate::step::wit;
 
 /// A component in text form.
@@ -96,6 +98,13 @@ fn input(builtin: &Builtin) -> (Vec<&'static str>, Vec<(RelPath, Vec<u8>)>) {
             let (at, encoded) = promise();
             let main = (builtin.name == "zig-bindings").then_some("main=main.zig");
             (["name=hello"].into_iter().chain(main).collect(), vec![(path("work").join(&at), encoded)])
+        }
+        "quickjs-engine" => (vec![], vec![promise(), (path("runtime/quickjs.wasm"), quickjs())]),
+        "quickjs-snapshot" => {
+            let engine = run(&super::QUICKJS_ENGINE);
+            let linked = engine.outputs.into_iter().find(|(path, _)| *path == engine_file()).unwrap();
+            let program = "export const greet = (n) => n + 1;".into();
+            (vec!["level=none", "entry=app.js"], vec![promise(), linked, (path("work/app.js"), program)])
         }
         other => panic!("say here what goes into `{other}`"),
     }

@@ -10,6 +10,7 @@ mod golden;
 pub mod join;
 pub mod native;
 pub mod shape;
+pub mod snapshot;
 pub mod test;
 
 use std::collections::BTreeMap;
@@ -90,9 +91,38 @@ pub const ZIG_BINDINGS: Builtin = Builtin {
     run: |_, call| bindings::zig(call),
 };
 
+/// World and QuickJS → engine.
+pub const QUICKJS_ENGINE: Builtin = Builtin {
+    name: "quickjs-engine",
+    revision: 1,
+    crates: &["wit-dylib", "wit-component", "wit-parser", "wasi-preview1-component-adapter-provider", "wasmtime-wizer"],
+    run: |_, call| snapshot::quickjs_engine(call),
+};
+
+/// Engine and JavaScript → component.
+pub const QUICKJS_SNAPSHOT: Builtin = Builtin {
+    name: "quickjs-snapshot",
+    revision: 1,
+    crates: &["wasmtime", "wasmtime-wasi", "wasmtime-wizer", "wasm-encoder"],
+    run: snapshot::quickjs_snapshot,
+};
+
 /// Every builtin.
-pub const ALL: &[&Builtin] =
-    &[&READ, &TEXT, &COMPONENTIZE, &VALIDATE, &COMPOSE, &SCRIPT, &NATIVE, &TEST, &PACKAGE, &C_BINDINGS, &ZIG_BINDINGS];
+pub const ALL: &[&Builtin] = &[
+    &READ,
+    &TEXT,
+    &COMPONENTIZE,
+    &VALIDATE,
+    &COMPOSE,
+    &SCRIPT,
+    &NATIVE,
+    &TEST,
+    &PACKAGE,
+    &C_BINDINGS,
+    &ZIG_BINDINGS,
+    &QUICKJS_ENGINE,
+    &QUICKJS_SNAPSHOT,
+];
 
 impl std::fmt::Debug for Builtin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

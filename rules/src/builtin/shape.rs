@@ -52,7 +52,7 @@ pub(super) fn validate(call: &Call<'_>) -> Result<Returned, CallError> {
 }
 
 /// The world a component was promised to implement; `None` where its own bytes are the only promise.
-fn promised(call: &Call<'_>) -> Result<Option<World>, CallError> {
+pub(super) fn promised(call: &Call<'_>) -> Result<Option<World>, CallError> {
     if call.inputs.find(&world()).is_none() {
         return Ok(None);
     }

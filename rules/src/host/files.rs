@@ -172,7 +172,7 @@ fn read_sorted(state: &mut State, fd: Resource<Descriptor>) -> FsResult<Resource
 }
 
 /// Tells a file from another and one state of it from the next, as far as path, type and size can.
-fn metadata_hash(path: &str, stat: &DescriptorStat) -> MetadataHashValue {
+pub(super) fn metadata_hash(path: &str, stat: &DescriptorStat) -> MetadataHashValue {
     let text = format!("{path}\0{:?}\0{}", stat.type_, stat.size);
     let digest: Digest<Blob> = DigestFunction::Blake3.digest(text.as_bytes());
     let (low, high) = digest.hash().split_at(8);
@@ -189,7 +189,7 @@ fn answer<T>(state: &mut State, result: FsResult<T>) -> wasmtime::Result<(Result
 }
 
 /// A path without `.`, `..` and doubled slashes, by its text alone.
-fn normal_path(path: &str) -> String {
+pub(super) fn normal_path(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {

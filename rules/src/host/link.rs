@@ -24,16 +24,8 @@ pub(super) fn link(
     component: &Component,
     grants: &Grants,
 ) -> Result<Result<Linker<State>, Vec<MissingImport>>, HostError> {
-    let engine = component.engine();
-    let mut linker = Linker::new(engine);
-    let mut missing = Vec::new();
-    let ty = component.component_type();
-    for (name, import) in ty.imports(engine) {
-        match wasi_interface(name) {
-            Some(interface) if define(&mut linker, interface, grants).map_err(HostError::bug)? => {}
-            _ => missing.extend(wanted_of(component, name, &import.ty)),
-        }
-    }
+    let (linker, unknown) = link_known(component, grants)?;
+    let missing: Vec<_> = unknown.iter().filter_map(|(name, item)| wanted_of(component, name, item)).collect();
     if !missing.is_empty() {
         return Ok(Err(missing));
     }
@@ -42,6 +34,23 @@ pub(super) fn link(
         Ok(_) => Ok(Ok(linker)),
         Err(error) => Ok(Err(vec![unfit(&error)])),
     }
+}
+
+/// An import by its name.
+pub(super) type Import = (String, ComponentItem);
+
+/// A linker that provides those imports of `component` that are ours to provide, and the others.
+pub(super) fn link_known(component: &Component, grants: &Grants) -> Result<(Linker<State>, Vec<Import>), HostError> {
+    let engine = component.engine();
+    let mut linker = Linker::new(engine);
+    let mut unknown = Vec::new();
+    for (name, import) in component.component_type().imports(engine) {
+        match wasi_interface(name) {
+            Some(interface) if define(&mut linker, interface, grants).map_err(HostError::bug)? => {}
+            _ => unknown.push((name.to_owned(), import.ty)),
+        }
+    }
+    Ok((linker, unknown))
 }
 
 /// `cli/stdin` of `wasi:cli/stdin@0.2.3`; nothing for other packages, and for versions of WASI that are not 0.2.

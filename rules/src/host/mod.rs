@@ -8,6 +8,7 @@
 //! own small runtime when a guest does something that may wait.
 
 mod clock;
+mod disk;
 mod engine;
 mod files;
 mod grants;
@@ -17,6 +18,7 @@ mod network;
 mod outcome;
 mod program;
 mod random;
+mod rehearsal;
 mod state;
 mod stdio;
 mod strict;
@@ -24,8 +26,10 @@ mod strict;
 #[cfg(test)]
 mod tests;
 
+pub use disk::Disk;
 pub use engine::{LoadError, OptLevel, Runtime, STACK_BYTES};
 pub use grants::{Access, Dir, Grants, HostPort, Limits, Network, Output, Stdin, Streams};
 pub use outcome::{Ending, Frame, Limit, LimitHit, MissingImport, Outcome, SourceLine, Trap};
 pub use program::{HostError, Program};
+pub use rehearsal::{Answer, Rehearsal, Rehearsed, Stage};
 pub use wasmtime::component::Component;

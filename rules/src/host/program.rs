@@ -1,10 +1,11 @@
 //! A component with what it is given, ready to run any number of times; each run is a fresh instance.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use run_engine::cancel::Cancel;
 use wasmtime::component::{Component, ComponentExportIndex, Func, Linker, ResourceTableError, Val};
-use wasmtime::{Store, WasmBacktrace};
+use wasmtime::{Engine, Store, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::grants::{Grants, Limits, Streams};
@@ -151,10 +152,7 @@ impl Program {
         };
         let patience = Patience::new(self.limits.timeout, self.cancel.clone());
         let state = State::new(&self.grants, &self.limits, &self.streams, argv, patience.clone())?;
-        let mut store = Store::new(self.component.engine(), state);
-        store.limiter(|state| &mut state.meter);
-        store.set_hostcall_fuel(CALL_BYTES_MAX);
-        store.set_fuel(self.limits.fuel).map_err(HostError::bug)?;
+        let mut store = metered(self.component.engine(), state, &self.limits)?;
         let watchdog = Watchdog::start(self.component.engine(), &mut store, patience);
         let result = self.instantiate_and_call(&linker, &mut store, export, arguments);
         drop(watchdog);
@@ -163,7 +161,7 @@ impl Program {
             Ok(mut values) => returned(&mut values),
             Err(error) if error.is::<Interrupted>() => return Err(HostError::Interrupted),
             Err(error) if is_of_the_machine(&error) => return Err(HostError::NoMemory(error.root_cause().to_string())),
-            Err(error) => self.ending_of(&error, &store, name),
+            Err(error) => ending_of(&error, &store, &self.limits, name),
         };
         let fuel_used = self.limits.fuel - store.get_fuel().map_err(HostError::bug)?;
         let stdio = &store.data().stdio;
@@ -186,33 +184,6 @@ impl Program {
         function.call(store, arguments, &mut results)?;
         Ok(results)
     }
-
-    /// What an error out of the engine means, the most specific meaning first.
-    fn ending_of(&self, error: &wasmtime::Error, store: &Store<State>, function: &str) -> Ending {
-        if let Some(exit) = error.downcast_ref::<I32Exit>() {
-            return Ending::Exited(exit.0);
-        }
-        let trap = trap_of(error, function);
-        let limit = match error.downcast_ref::<wasmtime::Trap>() {
-            Some(wasmtime::Trap::OutOfFuel) => Some(Limit::Fuel(self.limits.fuel)),
-            Some(wasmtime::Trap::StackOverflow) => Some(Limit::Stack),
-            _ if error.is::<TimeIsUp>() => Some(Limit::Time(self.timeout_ms())),
-            _ if error.is::<OutputIsFull>() => Some(Limit::Output(self.limits.output_bytes as u64)),
-            _ => too_many(error).or_else(|| {
-                let wanted_bytes = store.data().meter.refused_bytes()?;
-                Some(Limit::Memory { limit_bytes: self.limits.memory_bytes, wanted_bytes })
-            }),
-        };
-        match limit {
-            Some(limit) => Ending::LimitHit(LimitHit { limit, trap }),
-            None => Ending::Trapped(trap),
-        }
-    }
-
-    fn timeout_ms(&self) -> u64 {
-        let timeout = self.limits.timeout.unwrap_or_default();
-        u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)
-    }
 }
 
 impl Outcome {
@@ -225,6 +196,41 @@ impl Outcome {
             missed_input: false,
         }
     }
+}
+
+/// A store whose guest can use no more than the limits allow.
+pub(super) fn metered(engine: &Engine, state: State, limits: &Limits) -> Result<Store<State>, HostError> {
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.meter);
+    store.set_hostcall_fuel(CALL_BYTES_MAX);
+    store.set_fuel(limits.fuel).map_err(HostError::bug)?;
+    Ok(store)
+}
+
+/// What an error out of the engine means, the most specific meaning first.
+pub(super) fn ending_of(error: &wasmtime::Error, store: &Store<State>, limits: &Limits, function: &str) -> Ending {
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return Ending::Exited(exit.0);
+    }
+    let trap = trap_of(error, function);
+    let limit = match error.downcast_ref::<wasmtime::Trap>() {
+        Some(wasmtime::Trap::OutOfFuel) => Some(Limit::Fuel(limits.fuel)),
+        Some(wasmtime::Trap::StackOverflow) => Some(Limit::Stack),
+        _ if error.is::<TimeIsUp>() => Some(Limit::Time(milliseconds(limits.timeout))),
+        _ if error.is::<OutputIsFull>() => Some(Limit::Output(limits.output_bytes as u64)),
+        _ => too_many(error).or_else(|| {
+            let wanted_bytes = store.data().meter.refused_bytes()?;
+            Some(Limit::Memory { limit_bytes: limits.memory_bytes, wanted_bytes })
+        }),
+    };
+    match limit {
+        Some(limit) => Ending::LimitHit(LimitHit { limit, trap }),
+        None => Ending::Trapped(trap),
+    }
+}
+
+fn milliseconds(timeout: Option<Duration>) -> u64 {
+    u64::try_from(timeout.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Which things there were too many of, where that is what the engine says.

@@ -1,0 +1,88 @@
+//! Builtins that make components of programs and their interpreters.
+
+use std::collections::BTreeMap;
+
+use run_engine::path::RelPath;
+use run_engine::sandbox::builtin::{Call, CallError, Returned};
+
+use super::native::{self, level_of};
+use super::shape::{only_file, promised};
+use super::{NATIVE_CODE, Named, Table, component, path, refused};
+use crate::host::HostError;
+use crate::snapshot::modules::Modules;
+use crate::snapshot::{Engine, Refused, Stopped, freeze, javascript};
+use crate::step::wit::World;
+use wasmtime::component::Component;
+
+/// Where an engine builtin finds the interpreter's files.
+pub const RUNTIME: &str = "runtime";
+
+/// Where an engine builtin leaves the engine, and a snapshot builtin finds it.
+#[must_use]
+pub fn engine_file() -> RelPath {
+    path("engine.wasm")
+}
+
+/// World and QuickJS → engine. What it leaves as `component.wasm` is for [`super::NATIVE`] alone.
+pub(super) fn quickjs_engine(call: &Call<'_>) -> Result<Returned, CallError> {
+    let world = world(call)?;
+    let (_, runtime) = only_file(call, RUNTIME)?;
+    match javascript::engine(&world, &runtime) {
+        Ok(engine) => Ok(engine_files(engine)),
+        Err(e) => Ok(refused(&e)),
+    }
+}
+
+/// Engine and program → component. `entry=PATH` names the program's file among those in `work/`.
+pub(super) fn quickjs_snapshot(table: &Table, call: &Call<'_>) -> Result<Returned, CallError> {
+    let named = Named::parse(call.args)?;
+    let linked = call.read(&engine_file())?;
+    let open = match open(table, call, &named, &linked)? {
+        Ok(open) => open,
+        Err(message) => return Ok(Returned::failure(message)),
+    };
+    let world = world(call)?;
+    let program = javascript::Program { world: &world, modules: Modules::new(work(call)?), entry: named.get("entry")? };
+    answer(javascript::snapshot(&linked, &open, program, call.cancel))
+}
+
+fn world(call: &Call<'_>) -> Result<World, CallError> {
+    promised(call)?.ok_or_else(|| CallError::Bug("an interpreter needs a world".into()))
+}
+
+fn engine_files(engine: Engine) -> Returned {
+    Returned::files(vec![(engine_file(), engine.linked), (component(), engine.open)])
+}
+
+/// The opened engine, from native code where that was made for us.
+fn open(
+    table: &Table,
+    call: &Call<'_>,
+    named: &Named<'_>,
+    linked: &[u8],
+) -> Result<Result<Component, String>, CallError> {
+    let runtime = table.runtimes().get(level_of(named)?).map_err(|e| CallError::Machine(e.to_string()))?;
+    if let Some(file) = call.accelerators.get(NATIVE_CODE)
+        && let Ok(component) = native::load(runtime, file)
+    {
+        return Ok(Ok(component));
+    }
+    Ok(freeze::open(linked).and_then(|open| runtime.compile(&open).map_err(|e| e.to_string())).map_err(|e| e + "\n"))
+}
+
+/// The program's files, by path in the project.
+fn work(call: &Call<'_>) -> Result<BTreeMap<String, Vec<u8>>, CallError> {
+    let files = call.read_all(&path(crate::rule::WORK))?;
+    Ok(files.into_iter().map(|(path, bytes)| (path.to_string(), bytes)).collect())
+}
+
+fn answer(made: Result<(Vec<u8>, Vec<u8>), Stopped>) -> Result<Returned, CallError> {
+    match made {
+        Ok((bytes, output)) => Ok(Returned { stdout: output, ..Returned::files(vec![(component(), bytes)]) }),
+        Err(Stopped::Program(Refused(message))) => Ok(Returned::failure(format!("{}\n", message.trim_end()))),
+        Err(Stopped::Host(error @ (HostError::NoMemory(_) | HostError::OpenDir { .. }))) => {
+            Err(CallError::Machine(error.to_string()))
+        }
+        Err(Stopped::Host(error)) => Ok(Returned::failure(format!("{error}\n"))),
+    }
+}

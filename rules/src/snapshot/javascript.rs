@@ -1,0 +1,318 @@
+//! JavaScript, by QuickJS: which functions a program must export, what it finds when it is loaded, and what is said when
+//! that fails.
+//!
+//! The interpreter's side is a dynamic library that exports `init`, a function that evaluates two texts: one that prepares
+//! the global object, and a module whose exports are the component's. It asks `local:init/module-loader` for what modules
+//! import, except interfaces of the world, which it knows.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use run_engine::cancel::Cancel;
+use wasmtime::component::{Component, Val};
+use wit_parser::{CloneMaps, FunctionKind, Resolve, WorldItem, WorldKey};
+
+use super::link::{self, Library, Linking};
+use super::modules::Modules;
+use super::{Engine, Refused, Stopped, freeze, seal};
+use crate::host::{Answer, Rehearsal, Rehearsed};
+use crate::step::StepError;
+use crate::step::wit::{self, World};
+
+/// The interface by which the interpreter asks for modules.
+const LOADER: &str = "local:init/module-loader";
+
+/// The function that is rehearsed.
+const INIT: &str = "init";
+
+/// What the program's module is imported by.
+const ENTRY: &str = "run:entry";
+
+/// What defines `console`.
+const CONSOLE: &str = "run:console";
+
+/// What `console` writes to, whatever else the world imports.
+const CONSOLE_WORLD: &str =
+    "package run:javascript; world console { import wasi:cli/stdout@0.2.12; import wasi:cli/stderr@0.2.12; }";
+
+/// Joins QuickJS, whose dynamic library is `runtime`, with the bindings of `world`.
+///
+/// # Errors
+///
+/// `bad-wit` for a world that can't be bound; `bad-component` when `runtime` is not what it should be.
+pub fn engine(world: &World, runtime: &[u8]) -> Result<Engine, StepError> {
+    let runtime = Library { name: "quickjs.so".to_owned(), bytes: runtime.to_vec() };
+    let linking = Linking { libraries: &[runtime], interpreter: None, needs_libdl: false };
+    link::link(&with_console(world)?, &linking)
+}
+
+fn with_console(world: &World) -> Result<World, StepError> {
+    let text = BTreeMap::from([("console.wit".to_owned(), CONSOLE_WORLD.as_bytes().to_vec())]);
+    let console = wit::world(&text, None)?;
+    let mut whole = world.clone();
+    let remap = whole.resolve.merge(console.resolve).map_err(|e| unmergeable(e.as_ref()))?;
+    let from = remap.worlds[console.id.index()].expect("a world that was just parsed is merged");
+    whole.resolve.merge_worlds(from, whole.id, &mut CloneMaps::default()).map_err(|e| unmergeable(e.as_ref()))?;
+    Ok(whole)
+}
+
+fn unmergeable(error: &(dyn std::error::Error + 'static)) -> StepError {
+    let mut diagnostic =
+        crate::diagnostic::Diagnostic::error("bad-wit", "this world can't be joined with what `console` writes to");
+    diagnostic.notes = crate::step::causes(error);
+    diagnostic.into()
+}
+
+/// A program to be loaded.
+#[derive(Debug)]
+pub struct Program<'a> {
+    /// The world it implements.
+    pub world: &'a World,
+    /// Its files, by path.
+    pub modules: Modules,
+    /// The file whose exports are the component's.
+    pub entry: &'a str,
+}
+
+/// Loads the program into an engine; `open` is the native code of its opened form. What comes back is a component, and what
+/// the program wrote while it was loaded.
+///
+/// # Errors
+///
+/// What the program did wrong, or what this machine could not do.
+pub fn snapshot(
+    linked: &[u8],
+    open: &Component,
+    program: Program<'_>,
+    cancel: &Cancel,
+) -> Result<(Vec<u8>, Vec<u8>), Stopped> {
+    let promises = promises(program.world, program.entry);
+    let arguments = [
+        Val::String(String::new()),
+        Val::String(main(&promises, program.entry)),
+        Val::Option(Some(Box::new(Val::String(ENTRY.to_owned())))),
+        Val::Bool(false),
+    ];
+    let loader = Loader::new(program.modules);
+    let rehearsal =
+        Rehearsal { component: open, env: vec![], files: Arc::default(), functions: loader.functions(), cancel };
+    let mut stage = match rehearsal.run(None, INIT, &arguments)? {
+        Rehearsed::Returned(Val::Result(Ok(_)), stage) => stage,
+        Rehearsed::Returned(value, stage) => {
+            let output = stage.output();
+            return Err(Refused::after(&output, &explain(&said(value), &loader, &promises)).into());
+        }
+        Rehearsed::Failed { message, output } => return Err(Refused::after(&output, &message).into()),
+    };
+    let frozen = freeze::freeze(linked, &mut stage).map_err(Refused)?;
+    let seal = seal::Seal { import: Some((LOADER, NO_LOADER)), export: INIT };
+    let sealed = seal::seal(&frozen, seal).map_err(Refused)?;
+    Ok((sealed, stage.output()))
+}
+
+/// Answers for [`LOADER`].
+struct Loader {
+    modules: Arc<Modules>,
+    /// Why the last module that was asked for is not there.
+    refusal: Arc<Mutex<Option<String>>>,
+}
+
+impl Loader {
+    fn new(modules: Modules) -> Self {
+        Self { modules: Arc::new(modules), refusal: Arc::default() }
+    }
+
+    fn functions(&self) -> Vec<(&'static str, &'static str, Answer)> {
+        let resolve = self.answer(|modules, arguments| match arguments {
+            [referrer, specifier] if referrer == ENTRY => Ok(specifier.clone()),
+            [referrer, specifier] => modules.resolve(referrer, specifier),
+            _ => unreachable!("its type says so"),
+        });
+        let load = self.answer(|modules, arguments| match arguments {
+            [path] if path == CONSOLE => Ok(include_str!("console.js").to_owned()),
+            [path] => modules.text(path),
+            _ => unreachable!("its type says so"),
+        });
+        vec![(LOADER, "resolve", resolve), (LOADER, "load", load)]
+    }
+
+    fn answer(&self, find: impl Fn(&Modules, &[String]) -> Result<String, String> + Send + Sync + 'static) -> Answer {
+        let modules = Arc::clone(&self.modules);
+        let refusal = Arc::clone(&self.refusal);
+        Arc::new(move |arguments| {
+            let arguments: Vec<String> = arguments.iter().map(text).collect();
+            let found = find(&modules, &arguments);
+            *refusal.lock().unwrap_or_else(PoisonError::into_inner) = found.clone().err();
+            let boxed = |text| Some(Box::new(Val::String(text)));
+            Val::Result(found.map(boxed).map_err(boxed))
+        })
+    }
+
+    fn refusal(&self) -> Option<String> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn text(value: &Val) -> String {
+    match value {
+        Val::String(text) => text.clone(),
+        _ => unreachable!("its type says so"),
+    }
+}
+
+/// Stands where [`LOADER`] stood: at run time there are no modules to load.
+const NO_LOADER: &str = r#"(component
+  (core module $m
+    (memory (export "memory") 1)
+    (data (i32.const 16) "modules are loaded when the component is built: import this one at the top of a file")
+    (func $err (result i32)
+      (i32.store (i32.const 0) (i32.const 1))
+      (i32.store (i32.const 4) (i32.const 16))
+      (i32.store (i32.const 8) (i32.const 84))
+      (i32.const 0))
+    (func (export "resolve") (param i32 i32 i32 i32) (result i32) (call $err))
+    (func (export "load") (param i32 i32) (result i32) (call $err))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (i32.shl (memory.grow (i32.add (i32.shr_u (local.get 3) (i32.const 16)) (i32.const 1))) (i32.const 16))))
+  (core instance $i (instantiate $m))
+  (alias core export $i "memory" (core memory $memory))
+  (alias core export $i "realloc" (core func $realloc))
+  (func (export "resolve") (param "referrer" string) (param "specifier" string) (result (result string (error string)))
+    (canon lift (core func $i "resolve") (memory $memory) (realloc $realloc)))
+  (func (export "load") (param "path" string) (result (result string (error string)))
+    (canon lift (core func $i "load") (memory $memory) (realloc $realloc))))"#;
+
+/// The module that is the component's: the program's, with proof that it has what the world exports.
+fn main(promises: &[Promise], entry: &str) -> String {
+    let entry = serde_json::Value::from(entry);
+    let rows: Vec<serde_json::Value> =
+        promises.iter().map(|promise| serde_json::json!([promise.path, promise.is_method])).collect();
+    format!(
+        "import \"{CONSOLE}\";\nimport * as program from {entry};\nexport * from {entry};\n{}",
+        include_str!("promises.js").replace("PROMISES", &serde_json::Value::from(rows).to_string())
+    )
+}
+
+/// What an error of the interpreter's means to whoever wrote the program.
+fn explain(said: &str, loader: &Loader, promises: &[Promise]) -> String {
+    if let Some(refusal) = loader.refusal().filter(|refusal| said.contains(refusal.as_str())) {
+        return refusal;
+    }
+    if let Some((_, missing)) = said.split_once(MISSING) {
+        let numbers = missing.lines().next().unwrap_or_default().split(' ').filter_map(|number| number.parse().ok());
+        let lines = numbers.filter_map(|number: usize| promises.get(number)).map(|promise| promise.message.clone());
+        return lines.collect::<Vec<_>>().join("\n");
+    }
+    let mut rest = said.trim();
+    while let Some(after) = STAGES.iter().find_map(|stage| rest.strip_prefix(stage)) {
+        rest = after;
+    }
+    match rest.strip_prefix(NOT_AN_ERROR) {
+        Some(thrown) => match thrown.strip_prefix("String(Ok(").and_then(|text| text.strip_suffix("))")) {
+            Some(text) => format!("the program threw {text}; throw an `Error` to learn where"),
+            None => {
+                "the program threw something that is no `Error`; throw an `Error` to learn what and where".to_owned()
+            }
+        },
+        None => rest.to_owned(),
+    }
+}
+
+/// What the interpreter says before what the program said.
+const STAGES: [&str; 3] = [
+    "Failed to evaluate user JavaScript module: ",
+    "Failed to finish JavaScript module evaluation: ",
+    "Failed to declare JavaScript module: ",
+];
+
+/// How it begins when a program throws what is not an `Error`.
+const NOT_AN_ERROR: &str = "Exception generated by quickjs: ";
+
+/// How `promises.js` begins to list, by number, what is missing.
+const MISSING: &str = "run:missing ";
+
+/// A function that a world exports and where a program has it.
+struct Promise {
+    /// From the module's exports on.
+    path: Vec<String>,
+    /// Whether instances of the class at the end but one have it.
+    is_method: bool,
+    /// What is said when it is not there.
+    message: String,
+}
+
+fn promises(world: &World, entry: &str) -> Vec<Promise> {
+    let resolve = &world.resolve;
+    let mut promises = Vec::new();
+    for (key, item) in &resolve.worlds[world.id].exports {
+        match item {
+            WorldItem::Function(function) => promises.push(promise(resolve, None, function, entry)),
+            WorldItem::Interface { id, .. } => {
+                let interface = &resolve.interfaces[*id];
+                promises
+                    .extend(interface.functions.values().map(|function| promise(resolve, Some(key), function, entry)));
+            }
+            WorldItem::Type { .. } => {}
+        }
+    }
+    promises
+}
+
+fn promise(resolve: &Resolve, of: Option<&WorldKey>, function: &wit_parser::Function, entry: &str) -> Promise {
+    let mut path: Vec<String> = of.map(|key| camel(short_name(resolve, key))).into_iter().collect();
+    let class = |id: wit_parser::TypeId| pascal(resolve.types[id].name.as_deref().expect("a resource has a name"));
+    let mut is_method = false;
+    match function.kind {
+        FunctionKind::Constructor(id) => path.push(class(id)),
+        FunctionKind::Method(id) | FunctionKind::AsyncMethod(id) => {
+            is_method = true;
+            path.extend([class(id), camel(function.item_name())]);
+        }
+        FunctionKind::Static(id) | FunctionKind::AsyncStatic(id) => {
+            path.extend([class(id), camel(function.item_name())])
+        }
+        _ => path.push(camel(function.item_name())),
+    }
+    let owner = of.map_or_else(|| "the world".to_owned(), |key| format!("`{}`", resolve.name_world_key(key)));
+    let shown = match (is_method, path.as_slice()) {
+        (true, [before @ .., name]) => format!("{}.prototype.{name}", before.join(".")),
+        (_, path) => path.join("."),
+    };
+    let message = format!("{entry}: {owner} exports `{}`, but this module has no function `{shown}`", function.name);
+    Promise { path, is_method, message }
+}
+
+fn short_name<'a>(resolve: &'a Resolve, key: &'a WorldKey) -> &'a str {
+    match key {
+        WorldKey::Name(name) => name,
+        WorldKey::Interface(id) => resolve.interfaces[*id].name.as_deref().expect("an exported interface has a name"),
+    }
+}
+
+/// `incoming-handler` → `incomingHandler`.
+fn camel(kebab: &str) -> String {
+    let pascal = pascal(kebab);
+    let mut characters = pascal.chars();
+    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}
+
+/// `incoming-handler` → `IncomingHandler`.
+fn pascal(kebab: &str) -> String {
+    let capital = |word: &str| {
+        let lower = word.to_lowercase();
+        let mut characters = lower.chars();
+        characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+    };
+    kebab.split('-').map(capital).collect()
+}
+
+/// The text of the error that `init` returned.
+fn said(value: Val) -> String {
+    match value {
+        Val::Result(Err(Some(error))) => match *error {
+            Val::String(text) => text,
+            other => format!("{other:?}"),
+        },
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,189 @@
+//! JavaScript in QuickJS.
+
+use run_engine::cancel::Cancel;
+
+use super::*;
+use crate::snapshot::javascript::{self, Program as Script};
+use crate::snapshot::modules::Modules;
+use crate::snapshot::{Engine, Refused, Stopped};
+
+pub(crate) fn quickjs() -> Vec<u8> {
+    crate_file("componentize-qjs", "0.4.5", "prebuilt/runtime-opt-size-sync.wasm")
+}
+
+/// An engine, and its opened form compiled.
+struct Ready {
+    world: World,
+    engine: Engine,
+    open: Component,
+}
+
+#[track_caller]
+fn ready(wit: &str) -> Ready {
+    let world = world(wit);
+    let engine = javascript::engine(&world, &quickjs()).unwrap_or_else(|e| panic!("{e}"));
+    let open = runtime().compile(&engine.open).unwrap();
+    Ready { world, engine, open }
+}
+
+impl Ready {
+    fn load(&self, sources: &[(&str, &str)]) -> Result<(Vec<u8>, Vec<u8>), Stopped> {
+        let script = Script { world: &self.world, modules: Modules::new(files(sources)), entry: sources[0].0 };
+        javascript::snapshot(&self.engine.linked, &self.open, script, &Cancel::new())
+    }
+
+    #[track_caller]
+    fn refusal(&self, source: &str) -> String {
+        match self.load(&[("src/app.js", source)]) {
+            Err(Stopped::Program(Refused(message))) => message,
+            other => panic!("it was not refused: {other:?}"),
+        }
+    }
+}
+
+/// Every kind of type that a world can speak of.
+const TYPES: &str = "
+package demo:all;
+interface types {
+  enum colour { red, dark-green }
+  flags access { read, write-back }
+  record inner { name: string, tags: list<string> }
+  variant shape { blank, circle(f64), named(inner) }
+  resource counter {
+    constructor(start: u32);
+    add: func(n: u32) -> u32;
+    merge: static func(a: borrow<counter>, b: counter) -> counter;
+  }
+  type pair = tuple<u8, string>;
+  shapes: func(s: list<shape>) -> list<shape>;
+  turn: func(c: colour, a: access) -> tuple<colour, access>;
+  maybe: func(x: option<u32>, y: option<option<string>>) -> tuple<option<u32>, option<option<string>>>;
+  results: func(r: list<result<u8, string>>) -> list<result<u8, string>>;
+  bytes: func(b: list<u8>) -> list<u8>;
+  numbers: func(a: u64, b: s64, c: f32, d: f64, e: char, f: bool) -> tuple<u64, s64, f32, f64, char, bool>;
+  fail: func(which: u8) -> result<pair, shape>;
+  crash: func() -> u32;
+}
+world all { export types; export loaded-at: func() -> u64; }
+";
+
+const EVERYTHING: &str = r#"
+import { double } from './lib/double';
+class Counter {
+  constructor(start) { this.n = start; }
+  add(n) { this.n += n; return this.n; }
+  static merge(a, b) { return new Counter(a.n + b.n); }
+}
+const loaded = Date.now();
+console.log('loading', { random: Math.random() });
+export const loadedAt = () => loaded;
+export const types = {
+  Counter,
+  shapes: (s) => s.map((x) => (x.tag === 'circle' ? { tag: 'circle', val: double(x.val) } : x)),
+  turn: (c, a) => [c === 'red' ? 'dark-green' : 'red', { read: !a.read, writeBack: !a.writeBack }],
+  maybe: (x, y) => [x === null ? 7 : null, y],
+  results: (r) => r.map((x) => (x.tag === 'ok' ? { tag: 'err', val: `${x.val}` } : { tag: 'ok', val: x.val.length })),
+  bytes: (b) => new Uint8Array([...b].reverse()),
+  numbers: (...all) => all,
+  fail(which) {
+    console.error('which', which, [1, 'x', null]);
+    if (which === 0) return [1, 'one'];
+    throw which === 1 ? { tag: 'blank' } : { tag: 'named', val: { name: 'n', tags: ['a', 'b'] } };
+  },
+  crash: () => null.x,
+};
+"#;
+
+const DOUBLE: &str = "export const double = (x) => 2 * x;";
+
+#[test]
+fn every_type_goes_in_and_comes_out() {
+    let ready = ready(TYPES);
+    let sources = [("src/app.js", EVERYTHING), ("src/lib/double.js", DOUBLE)];
+    let (bytes, said) = ready.load(&sources).unwrap_or_else(|e| panic!("{e:?}"));
+    assert!(said.starts_with(b"loading { random: 0."), "{}", String::from_utf8_lossy(&said));
+    let (again, said_again) = ready.load(&sources).unwrap();
+    assert!(bytes == again && said == said_again, "the same program gives the same component");
+
+    let program = Program::new(checked(&ready.world, &bytes));
+    for (function, args, expected) in [
+        ("loaded-at", &[][..], "0"),
+        (
+            "shapes",
+            &["[blank, circle(1.5), named({name: \"x\", tags: [\"t\"]})]"],
+            "[blank, circle(3), named({name: \"x\", tags: [\"t\"]})]",
+        ),
+        ("turn", &["red", "{read}"], "(dark-green, {write-back})"),
+        ("maybe", &["none", "some(some(\"s\"))"], "(some(7), some(some(\"s\")))"),
+        ("maybe", &["some(1)", "some(none)"], "(none, some(none))"),
+        ("results", &["[ok(3), err(\"four\")]"], "[err(\"3\"), ok(4)]"),
+        ("bytes", &["[1, 2, 255]"], "[255, 2, 1]"),
+        ("numbers", &["12345", "-5", "1.5", "2.5", "'ü'", "true"], "(12345, -5, 1.5, 2.5, 'ü', true)"),
+        ("fail", &["0"], "ok((1, \"one\"))"),
+        ("fail", &["1"], "err(blank)"),
+        ("fail", &["2"], "err(named({name: \"n\", tags: [\"a\", \"b\"]}))"),
+    ] {
+        assert_eq!(value(&call(&program, function, args)), expected, "{function}");
+    }
+    assert_eq!(call(&program, "fail", &["0"]).stderr, b"which 0 [ 1, \"x\", null ]\n");
+    let crash = String::from_utf8(call(&program, "crash", &[]).stderr).unwrap();
+    assert!(crash.contains("cannot read property 'x' of null") && crash.contains("src/app.js:26"), "{crash}");
+}
+
+const CALC: &str = "
+package demo:calc;
+interface math { add: func(a: s32, b: s32) -> s32; greet: func(name: string) -> string; }
+world calc { import other: func(); export math; export started-at: func() -> u64; }
+";
+
+#[test]
+fn what_is_wrong_with_a_program_is_said_in_its_own_terms() {
+    let ready = ready(CALC);
+    let refusal = |source| ready.refusal(source);
+    assert_eq!(
+        refusal("import './gone.js';"),
+        "`src/app.js` imports `./gone.js`, but there is no file `src/gone.js` among the component's sources"
+    );
+    let missing = refusal("export const math = { add() {}, greet: 1 };");
+    assert_eq!(
+        missing.lines().collect::<Vec<_>>(),
+        [
+            "src/app.js: `demo:calc/math` exports `greet`, but this module has no function `math.greet`",
+            "src/app.js: the world exports `started-at`, but this module has no function `startedAt`",
+        ]
+    );
+    assert_eq!(refusal("export const math = {\n  add( {\n};"), "Error: Unexpected token ';'\n    at src/app.js:3:2");
+    assert_eq!(
+        refusal("console.log('hi');\nfunction inner() { null.x; }\ninner();"),
+        "hi\nError: cannot read property 'x' of null\n    at inner (src/app.js:2:25)\n    at <anonymous> (src/app.js:3:1)"
+    );
+    assert_eq!(refusal("throw 'plain';"), "the program threw \"plain\"; throw an `Error` to learn where");
+    let called = refusal("import { other } from '$root'; other();");
+    assert!(called.contains("$root"), "{called}");
+}
+
+#[test]
+fn commands_and_http_handlers_are_programs_too() {
+    let command = ready("package demo:cli; world command { include wasi:cli/command@0.2.3; }");
+    let source = "export const run = { run() { console.log('hello', new Map([['k', 1n]])); } };";
+    let (bytes, _) = command.load(&[("app.js", source)]).unwrap_or_else(|e| panic!("{e:?}"));
+    let outcome = Program::new(checked(&command.world, &bytes)).run_command(&["app".to_owned()]).unwrap();
+    assert_eq!(outcome.stdout, b"hello Map { \"k\" => 1n }\n");
+    assert_eq!(outcome.ending.exit_status(), 0);
+
+    let web = ready("package demo:web; world web { include wasi:http/proxy@0.2.3; }");
+    let source = "
+        import { Fields, OutgoingResponse, OutgoingBody, ResponseOutparam } from 'wasi:http/types@0.2.3';
+        export const incomingHandler = {
+          handle(request, out) {
+            const response = new OutgoingResponse(Fields.fromList([]));
+            const body = response.body();
+            ResponseOutparam.set(out, { tag: 'ok', val: response });
+            OutgoingBody.finish(body, undefined);
+          },
+        };";
+    let (bytes, _) = web.load(&[("app.js", source)]).unwrap_or_else(|e| panic!("{e:?}"));
+    let interface = validate::validate(&bytes, Some(&web.world)).unwrap_or_else(|e| panic!("{e}"));
+    let leaked = interface.wit.contains("module-loader") || interface.wit.contains("init");
+    assert!(!leaked, "{}", interface.wit);
+}

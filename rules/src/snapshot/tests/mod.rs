@@ -1,0 +1,80 @@
+//! Programs in the interpreters that people have: loaded, frozen, and run.
+
+pub(crate) mod javascript;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use wasmtime::component::Component;
+
+use crate::host::{Ending, OptLevel, Outcome, Program, Runtime};
+use crate::step::validate;
+use crate::step::wit::{self, World};
+use crate::value::{find_function, parse_arguments, to_wave};
+
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    // What these tests compile is large and runs for a moment.
+    RUNTIME.get_or_init(|| Runtime::new(OptLevel::None).expect("this machine runs WebAssembly"))
+}
+
+/// A file of a published crate, which cargo brings here where it is not yet.
+pub(crate) fn crate_file(package: &str, version: &str, file: &str) -> Vec<u8> {
+    let find = || {
+        let sources = std::fs::read_dir(cargo_home().join("registry/src")).ok()?;
+        let mut places = sources.flatten().map(|source| source.path().join(format!("{package}-{version}")));
+        places.find_map(|place| std::fs::read(place.join(file)).ok())
+    };
+    find().unwrap_or_else(|| {
+        let spec = format!("{package}@{version}");
+        let asked = Command::new("cargo").args(["info", "--quiet", &spec]).current_dir(std::env::temp_dir()).output();
+        assert!(asked.expect("cargo runs").status.success(), "cargo knows {spec}");
+        find().unwrap_or_else(|| panic!("{spec} holds {file}"))
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "where cargo keeps crates is told by variables")]
+fn cargo_home() -> PathBuf {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    home.unwrap_or_else(|| Path::new(&std::env::var_os("HOME").expect("a home")).join(".cargo"))
+}
+
+/// The only world of a WIT text.
+#[track_caller]
+fn world(text: &str) -> World {
+    let world = wit::world(&BTreeMap::from([("test.wit".to_owned(), text.as_bytes().to_vec())]), None);
+    // As builtins are given it: without the text it came from.
+    let encoded = world.and_then(|world| world.encoded()).unwrap_or_else(|e| panic!("{e}"));
+    World::from_encoded(&encoded).unwrap()
+}
+
+fn files(files: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
+    files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect()
+}
+
+/// Proves that the bytes implement the world, and compiles them.
+#[track_caller]
+fn checked(world: &World, bytes: &[u8]) -> Component {
+    validate::validate(bytes, Some(world)).unwrap_or_else(|e| panic!("{e}"));
+    runtime().compile(bytes).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[track_caller]
+fn call(program: &Program, function: &str, args: &[&str]) -> Outcome {
+    let function = find_function(&program.component, function).unwrap_or_else(|e| panic!("{e:?}"));
+    let texts: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    let arguments = parse_arguments(&function, &texts).unwrap_or_else(|e| panic!("{e:?}"));
+    program.call(&function, &arguments).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// The value a function returned, in WAVE; an error is `err(…)`.
+#[track_caller]
+fn value(outcome: &Outcome) -> String {
+    match &outcome.ending {
+        Ending::Returned(Some(value)) => to_wave(value),
+        Ending::ReturnedErr(Some(value)) => format!("err({})", to_wave(value)),
+        other => panic!("it did not return a value: {other:?}\n{}", String::from_utf8_lossy(&outcome.stderr)),
+    }
+}
