@@ -1,5 +1,11 @@
 //! `Strongest`: the strongest sandbox that this machine allows, found out when one is first needed.
 //!
+//! | strength | Linux | macOS |
+//! |---|---|---|
+//! | full | namespaces ([`Isolated`](super::linux::Isolated)) | |
+//! | partial | Landlock ([`Restricted`](super::linux::restricted::Restricted)) | `sandbox-exec` ([`Seatbelt`](super::seatbelt::Seatbelt)) |
+//! | bare | a private directory ([`Bare`]) | the same |
+//!
 //! Nothing falls back silently: what was refused, why, and the exact remedy are kept for whoever asks.
 
 use std::fmt;
@@ -41,6 +47,19 @@ pub struct Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.why)
+    }
+}
+
+/// What an action can see of a machine in a sandbox of some strength, as a sentence without its end.
+#[must_use]
+pub const fn sees(strength: Strength) -> &'static str {
+    match strength {
+        Strength::Full => "an action sees what it declares and nothing else",
+        Strength::Partial => {
+            "an action can read and change what it declares and nothing else, but can see the names of files, the \
+             machine's name, its users and its processes"
+        }
+        Strength::Bare => "an action can see all of this machine",
     }
 }
 
@@ -92,42 +111,51 @@ impl Sandbox for Strongest {
 
 #[cfg(target_os = "linux")]
 fn choose(options: &Options) -> Chosen {
+    use super::linux::restricted::Restricted;
     use super::linux::{self, Isolated};
     use super::refusal::{Facts, refusal};
 
-    let refused = match &options.program {
-        None => Refusal {
-            strength: Strength::Full,
-            why: "this program can't be started once more to fork sandboxes".to_owned(),
-            helps: Vec::new(),
-        },
-        Some(program) => {
-            let options = linux::Options {
-                program: program.clone(),
-                scratch: options.scratch.clone(),
-                clients: options.clients.clone(),
-                n_cores: options.n_cores,
-                world: options.world,
-            };
-            match Isolated::new(options) {
-                Ok(sandbox) => return Chosen { sandbox: Box::new(sandbox), refusals: Vec::new() },
-                Err(refused) => refusal(&refused, &Facts::of_this_machine()),
-            }
-        }
+    let Some(program) = &options.program else {
+        let why = "this program can't be started once more to fork sandboxes".to_owned();
+        return bare(options, vec![Refusal { strength: Strength::Full, why, helps: Vec::new() }]);
     };
-    Chosen { sandbox: bare(options), refusals: vec![refused] }
+    let linux_options = linux::Options {
+        program: program.clone(),
+        scratch: options.scratch.clone(),
+        clients: options.clients.clone(),
+        n_cores: options.n_cores,
+        world: options.world,
+    };
+    let facts = Facts::of_this_machine();
+    let full = match Isolated::new(linux_options.clone()) {
+        Ok(sandbox) => return Chosen { sandbox: Box::new(sandbox), refusals: Vec::new() },
+        Err(refused) => refusal(Strength::Full, &refused, &facts),
+    };
+    match Restricted::new(linux_options) {
+        Ok(sandbox) => Chosen { sandbox: Box::new(sandbox), refusals: vec![full] },
+        Err(refused) => bare(options, vec![full, refusal(Strength::Partial, &refused, &facts)]),
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
 fn choose(options: &Options) -> Chosen {
-    let refused = Refusal {
+    let full = Refusal {
         strength: Strength::Full,
         why: "only Linux has the namespaces it is made of".to_owned(),
         helps: vec!["build on Linux, or in a Linux virtual machine".to_owned()],
     };
-    Chosen { sandbox: bare(options), refusals: vec![refused] }
+    #[cfg(target_os = "macos")]
+    {
+        match super::seatbelt::Seatbelt::new(&options.scratch, options.clients.clone(), options.world) {
+            Ok(sandbox) => Chosen { sandbox: Box::new(sandbox), refusals: vec![full] },
+            Err(partial) => bare(options, vec![full, partial]),
+        }
+    }
+    #[cfg(not(target_os = "macos"))]
+    bare(options, vec![full])
 }
 
-fn bare(options: &Options) -> Box<dyn Sandbox> {
-    Box::new(Bare::new(&options.scratch, options.clients.clone()).in_world(options.world))
+fn bare(options: &Options, refusals: Vec<Refusal>) -> Chosen {
+    let sandbox = Bare::new(&options.scratch, options.clients.clone()).in_world(options.world);
+    Chosen { sandbox: Box::new(sandbox), refusals }
 }

@@ -5,10 +5,10 @@ use std::io;
 use std::path::Path;
 
 use super::ladder::Refusal;
-use super::linux::Refused;
+use super::linux::{LANDLOCK_OLDEST, Locks, Refused};
 use crate::store::Strength;
 
-/// What decides whether namespaces are to be had. `None` where the machine does not say.
+/// What decides whether a sandbox is to be had. `None` where the machine does not say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Facts {
     /// `user.max_user_namespaces`: how many there may be.
@@ -17,6 +17,10 @@ pub(super) struct Facts {
     unprivileged: Option<u64>,
     /// `kernel.apparmor_restrict_unprivileged_userns`, of Ubuntu since 23.10: 1 takes away what a namespace is good for.
     apparmor: Option<u64>,
+    /// The version of Landlock's interface; 0 where there is none.
+    landlock: u32,
+    /// Whether system calls can be refused.
+    seccomp: bool,
     /// Whether this is a container.
     container: bool,
     /// The kernel's version.
@@ -29,7 +33,10 @@ impl Facts {
         let number = |name: &str| -> Option<u64> {
             fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?.trim().parse().ok()
         };
+        let Locks { landlock, seccomp } = Locks::of_this_machine();
         Self {
+            landlock,
+            seccomp,
             user_namespaces_max: number("user/max_user_namespaces"),
             unprivileged: number("kernel/unprivileged_userns_clone"),
             apparmor: number("kernel/apparmor_restrict_unprivileged_userns"),
@@ -40,13 +47,38 @@ impl Facts {
 }
 
 /// Says why in words, and what to do.
-pub(super) fn refusal(refused: &Refused, facts: &Facts) -> Refusal {
+pub(super) fn refusal(strength: Strength, refused: &Refused, facts: &Facts) -> Refusal {
     let Refused { what, path, cause } = refused;
-    Refusal {
-        strength: Strength::Full,
-        why: format!("this machine refuses to {what} {path}: {cause}"),
-        helps: helps(refused, facts),
+    let why = format!("this machine refuses to {what} {path}: {cause}");
+    match strength {
+        Strength::Partial if facts.landlock < LANDLOCK_OLDEST => Refusal {
+            strength,
+            why: "this machine has no Landlock that would keep an action from other files and let it move its own"
+                .to_owned(),
+            helps: landlock_helps(facts),
+        },
+        Strength::Partial => Refusal { strength, why, helps: seccomp_helps(facts) },
+        _ => Refusal { strength, why, helps: helps(refused, facts) },
     }
+}
+
+/// How to get Landlock: it is in the kernel, switched on, and not forbidden by the filter of a container.
+fn landlock_helps(facts: &Facts) -> Vec<String> {
+    let mut helps = Vec::new();
+    if facts.container {
+        helps.push("in Docker older than 23: `docker run --security-opt seccomp=unconfined …`".to_owned());
+    }
+    helps.push(format!(
+        "the kernel ({}) has to be 5.19 or newer, with CONFIG_SECURITY_LANDLOCK, and `landlock` in its `lsm=` parameter, \
+         as /sys/kernel/security/lsm shows it",
+        facts.kernel
+    ));
+    helps
+}
+
+fn seccomp_helps(facts: &Facts) -> Vec<String> {
+    let needs = "the kernel has to be built with CONFIG_SECCOMP_FILTER";
+    if facts.seccomp { Vec::new() } else { vec![needs.to_owned()] }
 }
 
 fn helps(refused: &Refused, facts: &Facts) -> Vec<String> {
@@ -63,6 +95,7 @@ fn helps(refused: &Refused, facts: &Facts) -> Vec<String> {
             "in Docker: `docker run --security-opt systempaths=unconfined …`; in Podman: `--security-opt unmask=ALL`"
                 .into(),
         );
+        helps.push("in a GitHub job with a `container:`: the same option in its `options:`".into());
         return helps;
     }
     if facts.user_namespaces_max == Some(0) {
@@ -76,11 +109,14 @@ fn helps(refused: &Refused, facts: &Facts) -> Vec<String> {
         helps.push("on a GitHub runner: the same command as a step before the build".into());
     }
     match refused.cause.kind() {
-        io::ErrorKind::PermissionDenied if facts.container && helps.is_empty() => helps.push(
+        io::ErrorKind::PermissionDenied if facts.container && helps.is_empty() => helps.extend([
             "in Docker: `docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
-             --security-opt systempaths=unconfined …`"
-                .into(),
-        ),
+             --security-opt systempaths=unconfined …` (`--cap-add SYS_ADMIN` is not enough: it leaves `pivot_root` \
+             refused and /proc masked)"
+                .to_owned(),
+            "in Podman: `--security-opt unmask=ALL`, with `--cap-add SYS_ADMIN` where it runs as root".to_owned(),
+            "in a GitHub job with a `container:`: the same options in its `options:`".to_owned(),
+        ]),
         io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => helps.push(format!(
             "the kernel ({}) has to be 5.12 or newer, with user, PID, IPC, UTS and network namespaces (CONFIG_USER_NS, …)",
             facts.kernel
@@ -97,7 +133,7 @@ mod tests {
 
     fn told(what: &str, path: &str, errno: i32, facts: &Facts) -> String {
         let refused = Refused { what: what.into(), path: path.into(), cause: io::Error::from_raw_os_error(errno) };
-        let Refusal { why, helps, .. } = refusal(&refused, facts);
+        let Refusal { why, helps, .. } = refusal(Strength::Full, &refused, facts);
         format!("{why}\n{}", helps.join("\n"))
     }
 
@@ -116,8 +152,23 @@ mod tests {
         let docker = Facts { container: true, ..machine.clone() };
         assert!(told("make", "new namespaces", libc::EPERM, &docker).contains("seccomp=unconfined"));
         assert!(told("mount", "/proc", libc::EPERM, &docker).contains("systempaths=unconfined"));
+        assert!(told("mount", "/proc", libc::EPERM, &docker).contains("container:"));
         let old = Facts { kernel: "5.4.0".into(), ..machine };
         let told_old = told("make read-only", "/usr", libc::ENOSYS, &old);
         assert!(told_old.contains("5.4.0") && told_old.contains("5.12"), "{told_old}");
+    }
+
+    #[test]
+    fn landlock_and_seccomp_are_asked_for_by_name() {
+        let refused =
+            Refused { what: "restrict".into(), path: "files".into(), cause: io::ErrorKind::Unsupported.into() };
+        let machine = Facts { kernel: "5.4.0".into(), seccomp: true, container: true, ..Facts::default() };
+        let told = refusal(Strength::Partial, &refused, &machine);
+        assert_eq!(told.strength, Strength::Partial);
+        assert!(told.why.contains("no Landlock"), "{told}");
+        assert!(told.helps[0].contains("seccomp=unconfined") && told.helps[1].contains("5.4.0"), "{:?}", told.helps);
+        let machine = Facts { landlock: 7, seccomp: false, ..machine };
+        let told = refusal(Strength::Partial, &refused, &machine);
+        assert_eq!(told.helps, ["the kernel has to be built with CONFIG_SECCOMP_FILTER"]);
     }
 }

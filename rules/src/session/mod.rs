@@ -227,7 +227,7 @@ impl Session {
             if let Some((strength, refusals)) = sandbox.if_needed() {
                 sink.event(Event::Sandboxed { strength });
                 for refusal in refusals {
-                    sink.event(Event::Degraded { what: "the sandbox", instead: &weaker_instead(refusal) });
+                    sink.event(Event::Degraded { what: "the sandbox", instead: &weaker_instead(strength, refusal) });
                 }
             }
             sink.event(Event::Finished { summary });
@@ -342,11 +342,8 @@ fn has(action: &Action, path: &RelPath) -> bool {
 }
 
 /// What is told of a sandbox that this machine refuses.
-fn weaker_instead(refusal: &Refusal) -> String {
-    let mut text = format!(
-        "{}; actions can see more of this machine than they declare, and their results stay on it",
-        refusal.why
-    );
+fn weaker_instead(strength: Strength, refusal: &Refusal) -> String {
+    let mut text = format!("{}; {}, and its results stay on this machine", refusal.why, ladder::sees(strength));
     for help in &refusal.helps {
         text.push_str("\nhelp: ");
         text.push_str(help);

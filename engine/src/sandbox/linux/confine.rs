@@ -22,12 +22,15 @@ const STACK_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// The most files a process may have open, where the user's own limit is not lower.
 const FILES_MAX: u64 = 16 * 1024;
 
-/// Sets every limit that a user's shell may have set otherwise.
-pub(super) fn limit(bytes_max: u64, processes_max: u64) -> io::Result<()> {
+/// Sets every limit that a user's shell may have set otherwise. Processes have one only where they are counted for the
+/// sandbox alone.
+pub(super) fn limit(bytes_max: u64, processes_max: Option<u64>) -> io::Result<()> {
     let exactly = |n| Rlimit { current: Some(n), maximum: Some(n) };
     setrlimit(Resource::Core, exactly(0))?;
     setrlimit(Resource::Fsize, exactly(bytes_max))?;
-    setrlimit(Resource::Nproc, exactly(processes_max))?;
+    if let Some(processes_max) = processes_max {
+        setrlimit(Resource::Nproc, exactly(processes_max))?;
+    }
     let at_most = |resource, n: u64| {
         let hard = getrlimit(resource).maximum.map_or(n, |hard| hard.min(n));
         setrlimit(resource, exactly(hard))
@@ -78,12 +81,6 @@ pub(super) struct Filter(Vec<BpfProgram>);
 impl Filter {
     /// Compiles it.
     pub(super) fn compile() -> io::Result<Self> {
-        let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
-        let program = |rules, errno| -> io::Result<BpfProgram> {
-            let refuse = SeccompAction::Errno(u32::try_from(errno).map_err(io::Error::other)?);
-            let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).map_err(io::Error::other)?;
-            filter.try_into().map_err(io::Error::other)
-        };
         // Its flags lie in memory, where no filter can look; told that it doesn't exist, libraries use `clone`.
         let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
         Ok(Self(vec![program(refused().map_err(io::Error::other)?, libc::EPERM)?, program(unknown, libc::ENOSYS)?]))
@@ -93,6 +90,14 @@ impl Filter {
     pub(super) fn apply(&self) -> io::Result<()> {
         self.0.iter().try_for_each(|program| seccompiler::apply_filter(program).map_err(io::Error::other))
     }
+}
+
+/// Compiles a program that answers these calls with an error and lets all others through.
+pub(super) fn program(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) -> io::Result<BpfProgram> {
+    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
+    let refuse = SeccompAction::Errno(u32::try_from(errno).map_err(io::Error::other)?);
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).map_err(io::Error::other)?;
+    filter.try_into().map_err(io::Error::other)
 }
 
 /// Refused whatever their arguments. What needs a capability is not in this list: there is none to be had. The kernel

@@ -271,7 +271,7 @@ fn confine_and_find(ends: &Ends, setup: &Setup, start: &Start, filter: &Filter) 
         rustix::thread::set_thread_res_gid(group, group, group).map_err(failed("join", "the group"))?;
         rustix::thread::set_thread_res_uid(user, user, user).map_err(failed("become", "the user"))?;
     }
-    confine::limit(setup.bytes_max, setup.processes_max).map_err(failed("set", "limits"))?;
+    confine::limit(setup.bytes_max, Some(setup.processes_max)).map_err(failed("set", "limits"))?;
     confine::drop_capabilities().map_err(failed("give up", "capabilities"))?;
     rustix::thread::set_no_new_privs(true).map_err(failed("refuse", "new privileges"))?;
     confine::restrict_files(&setup.writable).map_err(failed("restrict", "files"))?;
@@ -314,7 +314,7 @@ fn watch_over(action: Pid, job: &UnixStream, news: &OwnedFd) {
     }
 }
 
-enum Reaped {
+pub(super) enum Reaped {
     /// The action has ended like this.
     Action(WaitStatus),
     /// It has not.
@@ -324,7 +324,7 @@ enum Reaped {
 }
 
 /// Reaps everything that has ended.
-fn reap(action: Pid) -> Reaped {
+pub(super) fn reap(action: Pid) -> Reaped {
     let mut found = Reaped::Others;
     loop {
         match rustix::process::wait(WaitOptions::NOHANG) {
@@ -337,7 +337,7 @@ fn reap(action: Pid) -> Reaped {
     }
 }
 
-fn read_byte(job: &UnixStream) -> Option<u8> {
+pub(super) fn read_byte(job: &UnixStream) -> Option<u8> {
     let mut byte = [0];
     match rustix::io::retry_on_intr(|| rustix::io::read(job, &mut byte)) {
         Ok(1) => Some(byte[0]),

@@ -1,4 +1,5 @@
-//! What the three processes of a sandbox say to each other: [`Setup`] and [`Start`] go in, [`Report`] comes out.
+//! What the three processes of a sandbox say to each other: [`Setup`] and [`Start`], or one [`Task`], go in, [`Report`]
+//! comes out.
 //!
 //! A message is its length, a byte for its kind and protocol-buffers bytes. Open files travel beside them. All three are
 //! the same program, so nothing here has versions.
@@ -112,6 +113,40 @@ pub(super) struct Start {
     /// Where it starts, from inside.
     #[prost(string, tag = "3")]
     pub(super) directory: String,
+}
+
+/// An action of a sandbox without namespaces.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Task {
+    /// What to start, all paths being the machine's. No program: this is a trial.
+    #[prost(message, required, tag = "1")]
+    pub(super) start: Start,
+    /// What it may reach.
+    #[prost(message, required, tag = "2")]
+    pub(super) walls: Walls,
+    /// The most bytes that a file it writes may have.
+    #[prost(uint64, tag = "3")]
+    pub(super) bytes_max: u64,
+}
+
+/// What an action may reach where nothing is hidden. Files, or directories with all in them; each must exist.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct Walls {
+    /// Directories of which the names of what is in them may be read.
+    #[prost(string, repeated, tag = "1")]
+    pub(super) listed: Vec<String>,
+    /// What may be read and run.
+    #[prost(string, repeated, tag = "2")]
+    pub(super) readable: Vec<String>,
+    /// What may be changed too.
+    #[prost(string, repeated, tag = "3")]
+    pub(super) writable: Vec<String>,
+    /// Whether the machine's network may be used.
+    #[prost(bool, tag = "4")]
+    pub(super) network: bool,
+    /// The newest interface of Landlock to use, as if the kernel had no newer one.
+    #[prost(uint32, tag = "5")]
+    pub(super) abi_max: u32,
 }
 
 /// What the inside says.

@@ -14,13 +14,16 @@
 //! The root is in memory because files there cost microseconds, and nothing has to be removed afterwards.
 
 mod confine;
+mod guard;
 mod inside;
 mod message;
 mod network;
+pub mod restricted;
 mod shown;
 pub mod spawner;
 mod stage;
 mod sys;
+mod walls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -32,6 +35,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::CpuSet;
+
+pub(super) use self::walls::ABI_OLDEST as LANDLOCK_OLDEST;
+pub use self::walls::Locks;
 
 use self::message::{Failed, News, Report, Setup, SmallFile, Start};
 use self::shown::Shown;
@@ -309,7 +315,7 @@ struct Inside {
 impl Inside {
     /// Has a sandbox made. The directory that is to hold the inputs, and what the action will write.
     fn make(isolated: &Isolated, setup: &Setup) -> Result<(Self, OwnedFd, Streams), SandboxError> {
-        let request = Request { network: setup.network, user: setup.user };
+        let request = Request { network: setup.network, user: setup.user, in_place: false };
         let talk = |cause| SandboxError::setup("talk to", Path::new("the sandbox"), cause);
         let (job, stdout, stderr) =
             isolated.spawner(setup.network).and_then(|spawner| spawner.fork(request)).map_err(talk)?;

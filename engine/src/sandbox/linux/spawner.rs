@@ -18,6 +18,7 @@ use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use super::confine::Filter;
+use super::guard;
 use super::inside::{self, Ends, failed};
 use super::message::{self, Failed, News, Report};
 use super::network::Networks;
@@ -79,18 +80,20 @@ pub(super) struct Request {
     pub(super) network: bool,
     /// The user, from inside.
     pub(super) user: u32,
+    /// Whether there are to be no namespaces at all.
+    pub(super) in_place: bool,
 }
 
 impl Request {
-    const BYTES: usize = 5;
+    const BYTES: usize = 6;
 
     const fn to_bytes(self) -> [u8; Self::BYTES] {
         let [a, b, c, d] = self.user.to_le_bytes();
-        [self.network as u8, a, b, c, d]
+        [self.network as u8, a, b, c, d, self.in_place as u8]
     }
 
-    const fn from_bytes([network, a, b, c, d]: [u8; Self::BYTES]) -> Self {
-        Self { network: network != 0, user: u32::from_le_bytes([a, b, c, d]) }
+    const fn from_bytes([network, a, b, c, d, in_place]: [u8; Self::BYTES]) -> Self {
+        Self { network: network != 0, user: u32::from_le_bytes([a, b, c, d]), in_place: in_place != 0 }
     }
 }
 
@@ -103,6 +106,9 @@ fn spawn(request: Request, ends: Ends, filter: &Filter, networks: &mut Networks)
 }
 
 fn try_spawn(request: Request, ends: Ends, filter: &Filter, networks: &mut Networks) -> Result<(), Failed> {
+    if request.in_place {
+        return guard::fork(ends, filter);
+    }
     let network = if request.network { None } else { Some(networks.enter()?) };
     let (mapped, map) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(failed("make", "a pipe"))?;
     let forked = sys::fork_into(namespace::USER | namespace::PRIVATE);

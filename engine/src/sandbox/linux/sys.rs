@@ -1,6 +1,6 @@
 //! The system calls that no safe crate offers, each with what makes it sound. The only unsafe code of this crate.
 
-#![allow(unsafe_code, reason = "fork, exec and three calls about mounts, processes and network devices")]
+#![allow(unsafe_code, reason = "fork, exec and four calls about mounts, processes, network devices and Landlock")]
 
 use std::ffi::CString;
 use std::io;
@@ -123,6 +123,15 @@ pub(super) fn restrict_mount(mount: BorrowedFd<'_>, read_only: bool, recursive: 
         )
     };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The version of Landlock's interface that this kernel has; 0 where it has none.
+pub(super) fn landlock_abi() -> u32 {
+    /// `LANDLOCK_CREATE_RULESET_VERSION`.
+    const VERSION: u32 = 1;
+    // SAFETY: asked for its version, the kernel takes no address.
+    let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, ptr::null::<u8>(), 0_usize, VERSION) };
+    u32::try_from(abi).unwrap_or(0)
 }
 
 /// Switches the loopback device on, so that `localhost` works.
