@@ -13,6 +13,8 @@ mod processes;
 #[cfg(target_os = "linux")]
 mod reproducible;
 #[cfg(target_os = "linux")]
+mod restricted;
+#[cfg(target_os = "linux")]
 mod sandbox;
 mod scenarios;
 mod simulate;

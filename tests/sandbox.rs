@@ -13,23 +13,23 @@ use run_engine::cancel::Cancel;
 use run_engine::digest::DigestFunction;
 use run_engine::event::Status;
 use run_engine::path::RelPath;
-use run_engine::sandbox::linux::{Isolated, Options};
-use run_engine::sandbox::{Clients, Execution, Job, OutputError, Sandbox as _, World};
+use run_engine::sandbox::linux::{Isolated, Options, Refused};
+use run_engine::sandbox::{Clients, Execution, Job, OutputError, Sandbox, World};
 use run_engine::store::memory::MemoryStore;
 use run_engine::store::{Blobs as _, OutputNode};
 use run_engine::tree::{Node, Tree};
 
-use super::support::{RUN, Workspace, running};
+use super::support::{Ended, RUN, Workspace, running};
 
 /// A sandbox, and what a script is run with in it.
-struct Room {
-    sandbox: Isolated,
+pub(crate) struct Room {
+    sandbox: Box<dyn Sandbox>,
     blobs: MemoryStore,
     tools: Arc<MountedTree>,
-    _scratch: tempfile::TempDir,
+    scratch: tempfile::TempDir,
 }
 
-fn path(text: &str) -> RelPath {
+pub(crate) fn path(text: &str) -> RelPath {
     RelPath::new(text).expect("a path")
 }
 
@@ -39,6 +39,11 @@ impl Room {
     }
 
     fn in_world(world: World) -> Self {
+        Self::with(world, |options| Isolated::new(options).map(|sandbox| Box::new(sandbox) as Box<dyn Sandbox>))
+    }
+
+    /// One with a sandbox of another kind.
+    pub(crate) fn with(world: World, make: impl FnOnce(Options) -> Result<Box<dyn Sandbox>, Refused>) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let options = Options {
             program: PathBuf::from(RUN),
@@ -47,16 +52,27 @@ impl Room {
             n_cores: 2,
             world,
         };
-        let sandbox = Isolated::new(options).unwrap_or_else(|refused| panic!("{refused:?}"));
-        Self { sandbox, blobs: MemoryStore::new(DigestFunction::Blake3), tools: tools(), _scratch: scratch }
+        let sandbox = make(options).unwrap_or_else(|refused| panic!("{refused:?}"));
+        Self { sandbox, blobs: MemoryStore::new(DigestFunction::Blake3), tools: tools(), scratch }
+    }
+
+    /// Where its private directories are.
+    pub(crate) fn scratch(&self) -> &std::path::Path {
+        self.scratch.path()
     }
 
     /// Runs a script with one input, `in/a`, and the outputs it is to leave.
-    fn run(&self, script: &str, outputs: &[&str]) -> Execution {
+    pub(crate) fn run(&self, script: &str, outputs: &[&str]) -> Execution {
         self.run_for(script, outputs, None, &Cancel::new())
     }
 
-    fn run_for(&self, script: &str, outputs: &[&str], timeout: Option<Duration>, cancel: &Cancel) -> Execution {
+    pub(crate) fn run_for(
+        &self,
+        script: &str,
+        outputs: &[&str],
+        timeout: Option<Duration>,
+        cancel: &Cancel,
+    ) -> Execution {
         let mut staged = Tree::new();
         let digest = self.blobs.put(b"input").unwrap();
         staged.insert(&path("in/a"), Node::File { digest, executable: false }).unwrap();
@@ -91,7 +107,7 @@ impl Room {
 
     /// What a script prints, which must succeed.
     #[track_caller]
-    fn says(&self, script: &str) -> String {
+    pub(crate) fn says(&self, script: &str) -> String {
         let done = self.run(script, &[]);
         let said = String::from_utf8_lossy(&done.stdout).into_owned();
         assert_eq!(done.status, Status::Exited(0), "{said}{}", String::from_utf8_lossy(&done.stderr));
@@ -240,18 +256,25 @@ fn time_limits_and_cancellation_leave_nothing_running() {
     assert!(still.is_empty(), "outlived their action: {still:?}");
 }
 
+/// Runs `run v2 LINE` in a namespace whose root allows no further ones.
+pub(crate) fn without_namespaces(workspace: &Workspace, line: &str) -> Ended {
+    let refusing = format!("echo 0 > /proc/sys/user/max_user_namespaces; exec \"$0\" v2 {line}");
+    let inside = ["-Ur", "sh", "-c", &refusing, RUN].map(str::to_owned);
+    workspace.run(&workspace.directory(), "unshare", &inside)
+}
+
 #[test]
 fn a_machine_that_refuses_is_told_of_and_made_up_for() {
     const PROJECT: &str = "fixtures/steps";
     let workspace = Workspace::of(std::path::Path::new(PROJECT));
-    // In a namespace whose root allows no further ones.
-    let refusing = "echo 0 > /proc/sys/user/max_user_namespaces; exec \"$0\" v2 build -v";
-    let inside = ["-Ur", "sh", "-c", refusing, RUN].map(str::to_owned);
-    let ended = workspace.run(&workspace.directory(), "unshare", &inside);
+    let ended = without_namespaces(&workspace, "build -v");
     assert_eq!(ended.status, 0, "{}", ended.stderr);
-    for told in
-        ["sandbox: bare\n", "warning: the sandbox: ", "help: allow it: `sudo sysctl -w user.max_user_namespaces="]
-    {
+    for told in [
+        "sandbox: partial\n",
+        "warning: the sandbox: ",
+        "stay on this machine",
+        "help: allow it: `sudo sysctl -w user.max_user_namespaces=",
+    ] {
         assert!(ended.stderr.contains(told), "no `{told}` in\n{}", ended.stderr);
     }
     // Where nothing is refused, that result is a miss: here for another project of the same store.

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use run_engine::sandbox::Sandbox as _;
 use run_engine::sandbox::World;
 use run_engine::sandbox::ladder::{self, Strongest};
+use run_engine::store::Strength;
 use run_rules::session::Environment;
 use serde_json::json;
 
@@ -140,14 +141,38 @@ fn sandbox(context: &Context) -> Finding {
     };
     let n_cores = context.env.cores.get() as usize;
     let sandbox = Strongest::new(ladder::Options { program, scratch, clients, n_cores, world: World::USUAL });
-    let strength = name_of(sandbox.strength());
-    match sandbox.refusals() {
-        [] => Finding::Fine(format!("{strength}: an action sees what it declares and nothing else")),
-        [refusal, ..] => Finding::Missing {
-            found: format!("{strength} only: {}", refusal.why),
-            remedy: refusal.helps.join("\n            "),
-        },
+    let (strength, refusals) = (sandbox.strength(), sandbox.refusals());
+    let (name, sees, locks) = (name_of(strength), ladder::sees(strength), locks(strength));
+    if refusals.is_empty() {
+        return Finding::Fine(format!("{name}: {sees}{locks}"));
     }
+    let why: Vec<&str> = refusals.iter().map(|refusal| refusal.why.as_str()).collect();
+    let helps: Vec<&str> = refusals.iter().flat_map(|refusal| &refusal.helps).map(String::as_str).collect();
+    Finding::Missing {
+        found: format!("{name} only, because {}: {sees}{locks}", why.join(", and ")),
+        remedy: helps.join("\n            "),
+    }
+}
+
+/// What of the kernel's locks a sandbox has, where it has any.
+#[cfg(target_os = "linux")]
+fn locks(strength: Strength) -> String {
+    use run_engine::sandbox::linux::Locks;
+
+    if strength == Strength::Bare {
+        return String::new();
+    }
+    let Locks { landlock, seccomp } = Locks::of_this_machine();
+    let landlock = match landlock {
+        0 => "no Landlock".to_owned(),
+        abi => format!("Landlock holds (ABI {abi})"),
+    };
+    format!("; {landlock}, {}", if seccomp { "seccomp holds" } else { "no seccomp" })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn locks(_: Strength) -> String {
+    String::new()
 }
 
 /// A program that can say its version.
