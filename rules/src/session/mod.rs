@@ -35,7 +35,7 @@ use run_engine::schedule::Limits;
 use run_engine::store::Strength;
 use run_engine::store::disk::DiskStore;
 
-use crate::builtin::Table;
+use crate::builtin::{Table, native};
 use crate::diagnostic::Diagnostic;
 use crate::facts::files::Looked;
 use crate::facts::tools::Watched;
@@ -155,7 +155,7 @@ impl Session {
     /// How native code is optimised.
     #[must_use]
     pub fn level(&self) -> OptLevel {
-        level(self.profile)
+        native::level(self.profile)
     }
 
     /// Seconds since 1970 at which virtual time starts.
@@ -291,14 +291,6 @@ impl Session {
             let _ = fs::write(&mark, b"");
             let _ = self.store.collect(self.manifest.cache.max_size.bytes);
         }
-    }
-}
-
-/// How native code is optimised in a profile.
-const fn level(profile: Profile) -> OptLevel {
-    match profile {
-        Profile::Release => OptLevel::Speed,
-        Profile::Debug => OptLevel::None,
     }
 }
 
