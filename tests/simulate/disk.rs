@@ -460,6 +460,7 @@ impl World<'_> {
                 builtins: &hands,
                 clock: process,
                 cancel: &Cancel::new(),
+                is_explained: &|_, _| true,
             },
             &mut history,
             &mut |event: Event<'_>| {

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::lookups;
 use super::worker::{Answer, Built, Common, Prepared, message_of};
-use crate::action::{Action, ActionId, Source, Work};
+use crate::action::{Action, ActionId, Source, Word, Work};
 use crate::digest::{ActionKey, BlobDigest};
 use crate::event::{Failure, Status};
 use crate::explain::{self, Reason};
@@ -193,7 +194,8 @@ pub(super) fn run(
     let _claim = match claim(common, &prepared.key) {
         Ok(Some(claim)) => claim,
         Ok(None) => {
-            let cancelled = Failure::Ended { status: Status::Cancelled, stdout: vec![], stderr: vec![] };
+            let cancelled =
+                Failure::Ended { status: Status::Cancelled, stdout: vec![], stderr: vec![], lookups: vec![] };
             return done(took(), cancelled);
         }
         Err(e) => return done(took(), machine(&e)),
@@ -209,7 +211,10 @@ pub(super) fn run(
     }
     let executed = match execute_healing(common, action, &prepared.root, accelerators) {
         Ok(executed) => executed,
-        Err(Trouble::Failure(failure)) => return done(took(), failure),
+        Err(Trouble::Failure(failure)) => {
+            let took = took();
+            return done(took, lookups::look(common, id, &prepared.root, failure));
+        }
         Err(Trouble::Lost(digest)) => {
             return match maker_of(action, digest, &prepared.producers) {
                 Some(producer) => Answer::Lost { consumer: id, producer, prepared },
@@ -308,20 +313,7 @@ fn execute(
 ) -> Result<Executed, Trouble> {
     bring_in(common, &root.staged)?;
     match &action.work {
-        Work::Process { argv } => {
-            let job = Job {
-                argv,
-                env: &action.env,
-                directory: action.directory.as_ref(),
-                staged: &root.staged,
-                mounts: &root.mounts,
-                outputs: &action.outputs,
-                network: action.network,
-                timeout: action.timeout,
-                blobs: common.services.blobs,
-            };
-            run_process(common, &job)
-        }
+        Work::Process { argv } => run_process(common, &job(common, action, argv, root)),
         Work::Builtin { name, args, .. } => {
             let accelerators = accelerator_files(common, accelerators);
             let call = Call {
@@ -334,6 +326,21 @@ fn execute(
             };
             run_builtin(common, action, &call)
         }
+    }
+}
+
+/// An action as its sandbox wants it.
+pub(super) fn job<'a>(common: &Common<'a>, action: &'a Action, argv: &'a [Word], root: &'a InputRoot) -> Job<'a> {
+    Job {
+        argv,
+        env: &action.env,
+        directory: action.directory.as_ref(),
+        staged: &root.staged,
+        mounts: &root.mounts,
+        outputs: &action.outputs,
+        network: action.network,
+        timeout: action.timeout,
+        blobs: common.services.blobs,
     }
 }
 
@@ -362,7 +369,7 @@ fn run_process(common: &Common<'_>, job: &Job<'_>) -> Result<Executed, Trouble> 
     };
     let (status, stdout, stderr) = (execution.status, execution.stdout, execution.stderr);
     if !status.is_success() {
-        return Err(Trouble::Failure(Failure::Ended { status, stdout, stderr }));
+        return Err(Trouble::Failure(Failure::Ended { status, stdout, stderr, lookups: vec![] }));
     }
     match execution.outputs {
         Ok(outputs) => Ok(Executed { outputs, stdout, stderr }),
@@ -384,10 +391,15 @@ fn run_builtin(common: &Common<'_>, action: &Action, call: &Call<'_>) -> Result<
         Err(CallError::Bug(why)) => return Err(bug(why)),
     };
     if common.services.cancel.is_cancelled() && status != 0 {
-        return Err(Trouble::Failure(Failure::Ended { status: Status::Cancelled, stdout, stderr }));
+        return Err(Trouble::Failure(Failure::Ended { status: Status::Cancelled, stdout, stderr, lookups: vec![] }));
     }
     if status != 0 {
-        return Err(Trouble::Failure(Failure::Ended { status: Status::Exited(status), stdout, stderr }));
+        return Err(Trouble::Failure(Failure::Ended {
+            status: Status::Exited(status),
+            stdout,
+            stderr,
+            lookups: vec![],
+        }));
     }
     let mut returned: BTreeMap<RelPath, Vec<u8>> = outputs.into_iter().collect();
     let mut outputs = Vec::new();
