@@ -15,6 +15,7 @@ mod disk;
 mod hands;
 mod model;
 mod project;
+mod unbacked;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
