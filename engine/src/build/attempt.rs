@@ -13,6 +13,7 @@ use crate::digest::{ActionKey, BlobDigest};
 use crate::event::{Failure, Status};
 use crate::explain::{self, Reason};
 use crate::files::scan::IngestError;
+use crate::files::stamp::Stamp;
 use crate::history::Remembered;
 use crate::key::{self, InputRoot};
 use crate::path::RelPath;
@@ -368,6 +369,13 @@ fn run_process(common: &Common<'_>, job: &Job<'_>) -> Result<Executed, Trouble> 
         Err(e) => return Err(Trouble::Failure(machine(&e))),
     };
     let (status, stdout, stderr) = (execution.status, execution.stdout, execution.stderr);
+    if (!status.is_success() || execution.outputs.is_err())
+        && let Some(gone) = find_gone(job)
+    {
+        // Whatever it says of that: it was given a tool, and did not have it.
+        let why = format!("`{}` was in use and is gone", gone.display());
+        return Err(Trouble::Failure(Failure::Machine { why }));
+    }
     if !status.is_success() {
         return Err(Trouble::Failure(Failure::Ended { status, stdout, stderr, lookups: vec![] }));
     }
@@ -377,6 +385,21 @@ fn run_process(common: &Common<'_>, job: &Job<'_>) -> Result<Executed, Trouble> 
         Err(OutputError::ChangedInput(path)) => Err(Trouble::Failure(Failure::ChangedInput { path })),
         Err(OutputError::Unfit { path, why }) => Err(Trouble::Failure(Failure::BadOutput { path, why })),
     }
+}
+
+/// A file that an action was to use in place and that is no longer there: somebody has deleted the store meanwhile, or a
+/// toolchain.
+fn find_gone(job: &Job<'_>) -> Option<PathBuf> {
+    let is_gone = |path: &PathBuf| Stamp::of(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+    job.mounts.iter().find_map(|(_, mounted)| {
+        let mut gone = None;
+        mounted.tree.walk(&mut |path, _| {
+            if gone.is_none() {
+                gone = Some(mounted.directory.join(path)).filter(is_gone);
+            }
+        });
+        gone
+    })
 }
 
 fn run_builtin(common: &Common<'_>, action: &Action, call: &Call<'_>) -> Result<Executed, Trouble> {
