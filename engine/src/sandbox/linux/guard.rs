@@ -35,7 +35,7 @@ fn live(ends: Ends, filter: &Filter) {
         Err(failed) => News::Failed(failed),
     };
     // Whoever closed the other end does not want to know.
-    let _ = message::send(&job, &Report { news: Some(ended) }, None);
+    let _ = message::send(&job, &Report::of(ended), None);
 }
 
 /// How the action ended; `None` where nobody wanted it.
@@ -53,7 +53,7 @@ fn try_live(ends: Ends, filter: &Filter) -> Result<Option<News>, Failed> {
         let status = match become_action(&ends, &task, filter) {
             Ok(()) => 0,
             Err(why) => {
-                let _ = message::send(&ends.job, &Report { news: Some(News::Failed(why)) }, None);
+                let _ = message::send(&ends.job, &Report::of(News::Failed(why)), None);
                 127
             }
         };

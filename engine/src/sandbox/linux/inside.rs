@@ -23,6 +23,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::confine::{self, Filter};
+use super::lookups::{self, Lookups};
 use super::message::{self, Bind, Failed, Made, News, Report, Setup, Start};
 use super::sys;
 
@@ -64,7 +65,7 @@ pub(super) fn live(ends: Ends, filter: &Filter) {
 }
 
 fn report(job: &UnixStream, news: News) -> io::Result<()> {
-    message::send(job, &Report { news: Some(news) }, None)
+    message::send(job, &Report::of(news), None)
 }
 
 fn try_live(ends: Ends, filter: &Filter) -> Step<()> {
@@ -72,7 +73,7 @@ fn try_live(ends: Ends, filter: &Filter) -> Step<()> {
         return Ok(());
     };
     let root = build(&setup)?;
-    let made = Report { news: Some(News::Made(Made {})) };
+    let made = Report::of(News::Made(Made {}));
     message::send(&ends.job, &made, Some(root.as_fd())).map_err(failed("show", &setup.root))?;
     drop(root);
     let Some((start, _)) = message::receive::<Start>(&ends.job).map_err(failed("be told", "what to start"))? else {
@@ -92,15 +93,17 @@ fn try_live(ends: Ends, filter: &Filter) -> Step<()> {
         }
         let _ = rustix::process::wait(WaitOptions::empty());
     }
+    let wire = if start.traced { Some(UnixStream::pair().map_err(failed("make", "a socket"))?) } else { None };
+    let (ours, theirs) = wire.unzip();
     let Some(action) = sys::fork_into(0).map_err(failed("start", &start.argv[0]))? else {
-        let why = become_action(&ends, &setup, &start, filter);
+        let why = become_action(&ends, &setup, &start, filter, theirs.as_ref());
         let _ = report(&ends.job, News::Failed(why));
         sys::leave(127);
     };
     let Ends { job, stdout, stderr } = ends;
     // The streams come to their end when the action's processes have closed them.
-    drop((stdout, stderr));
-    watch_over(action, &job, &news);
+    drop((stdout, stderr, theirs));
+    watch_over(action, &job, &news, ours.as_ref().and_then(Lookups::expect));
     Ok(())
 }
 
@@ -240,9 +243,12 @@ fn enter(setup: &Setup) -> Step<()> {
 }
 
 /// Becomes the action. Returns only what went wrong.
-fn become_action(ends: &Ends, setup: &Setup, start: &Start, filter: &Filter) -> Failed {
+fn become_action(ends: &Ends, setup: &Setup, start: &Start, filter: &Filter, lookups: Option<&UnixStream>) -> Failed {
     match confine_and_find(ends, setup, start, filter) {
-        Ok((argv, env)) => failed("start", &start.argv[0])(sys::execute(&argv, &env)),
+        Ok((argv, env)) => match lookups.map_or(Ok(()), lookups::tell) {
+            Ok(()) => failed("start", &start.argv[0])(sys::execute(&argv, &env)),
+            Err(e) => failed("watch", "lookups")(e),
+        },
         Err(failed) => failed,
     }
 }
@@ -281,16 +287,25 @@ fn confine_and_find(ends: &Ends, setup: &Setup, start: &Start, filter: &Filter) 
 }
 
 /// Reaps until the action has ended, then ends everything else, reports, and waits until the outputs have been taken.
-fn watch_over(action: Pid, job: &UnixStream, news: &OwnedFd) {
+fn watch_over(action: Pid, job: &UnixStream, news: &OwnedFd, mut lookups: Option<Lookups>) {
     let ended = loop {
         match reap(action) {
             Reaped::Action(status) => break status,
             Reaped::Others => {}
             Reaped::Nobody => return,
         }
-        let mut polled = [PollFd::new(job, PollFlags::IN), PollFd::new(news, PollFlags::IN)];
+        let mut polled = vec![PollFd::new(job, PollFlags::IN), PollFd::new(news, PollFlags::IN)];
+        polled.extend(lookups.as_ref().map(|lookups| PollFd::from_borrowed_fd(lookups.news(), PollFlags::IN)));
         let _ = poll(&mut polled, None);
         let (asked, ended) = (!polled[0].revents().is_empty(), !polled[1].revents().is_empty());
+        // Once nobody is left who could tell, there is nothing but that to be heard.
+        let told = polled.get(2).map(|polled| polled.revents().contains(PollFlags::IN));
+        drop(polled);
+        if told == Some(true)
+            && let Some(lookups) = &mut lookups
+        {
+            lookups.hear();
+        }
         if asked {
             match read_byte(job) {
                 Some(END) => sys::signal_all(libc::SIGTERM),
@@ -308,7 +323,8 @@ fn watch_over(action: Pid, job: &UnixStream, news: &OwnedFd) {
         (Some(code), _) => News::Exited(code),
         (None, signal) => News::Signalled(signal.unwrap_or(Signal::KILL.as_raw())),
     };
-    if report(job, news).is_ok() {
+    let lookups = lookups.map(Lookups::into_paths).unwrap_or_default();
+    if message::send(job, &Report { lookups, ..Report::of(news) }, None).is_ok() {
         // Until then the files are there to be taken.
         while read_byte(job).is_some() {}
     }

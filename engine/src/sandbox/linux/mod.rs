@@ -16,8 +16,10 @@
 mod confine;
 mod guard;
 mod inside;
+mod lookups;
 mod message;
 mod network;
+mod notify;
 pub mod restricted;
 mod shown;
 pub mod spawner;
@@ -259,7 +261,8 @@ impl Isolated {
             env.extend(self.clients.env.iter().map(|(name, value)| (name.as_str(), value.clone())));
         }
         env.extend(job.env.iter().map(|(name, value)| (name.as_str(), value.render(root))));
-        Start { argv, env: env.into_iter().map(|(name, value)| format!("{name}={value}")).collect(), directory }
+        let env = env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        Start { argv, env, directory, traced: false }
     }
 }
 
@@ -271,8 +274,7 @@ impl Sandbox for Isolated {
     fn run(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Execution, SandboxError> {
         let setup = self.setup(job.network, job.mounts)?;
         let (mut inside, root, mut streams) = Inside::make(self, &setup)?;
-        // A path that leads into the sandbox's mounts, which this process does not have.
-        let root_path = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
+        let root_path = path_of(&root);
         let staged = stage::stage(job, &root_path, spawner::owner(setup.network), self.world.manner())?;
         inside.start(&self.start(job))?;
         let watched = watch(&mut inside, &mut streams, job.timeout, cancel);
@@ -302,12 +304,23 @@ impl Sandbox for Isolated {
         };
         Ok(Execution { status, stdout, stderr, outputs })
     }
+
+    fn lookups(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Vec<String>, SandboxError> {
+        self.look(job, cancel)
+    }
+}
+
+/// A path that leads into a sandbox's mounts, which this process does not have.
+fn path_of(root: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()))
 }
 
 /// A sandbox that was made, from the outside. Everything in it ends when this is dropped.
 struct Inside {
     job: UnixStream,
     status: Option<Status>,
+    /// What it looked for in vain, if that was asked.
+    lookups: Vec<String>,
     /// What could not be done, if that is how it ended.
     trouble: Option<Failed>,
 }
@@ -322,11 +335,11 @@ impl Inside {
         // Where the other side is gone already, it may have said why.
         let sent = message::send(&job, setup, None);
         match message::receive::<Report>(&job).map_err(talk)? {
-            Some((Report { news: Some(News::Made(_)) }, Some(root))) => {
+            Some((Report { news: Some(News::Made(_)), .. }, Some(root))) => {
                 sent.map_err(talk)?;
-                Ok((Self { job, status: None, trouble: None }, root, Streams::new(stdout, stderr)))
+                Ok((Self { job, status: None, lookups: Vec::new(), trouble: None }, root, Streams::new(stdout, stderr)))
             }
-            Some((Report { news: Some(News::Failed(why)) }, _)) => Err(error(why)),
+            Some((Report { news: Some(News::Failed(why)), .. }, _)) => Err(error(why)),
             _ => Err(talk(io::Error::from(io::ErrorKind::UnexpectedEof))),
         }
     }
@@ -352,9 +365,12 @@ impl Running for Inside {
         }
         let lost = || Failed { what: "hear from".into(), path: "the first process of the sandbox".into(), errno: 0 };
         let status = match message::receive::<Report>(&self.job) {
-            Ok(Some((Report { news: Some(News::Exited(code)) }, _))) => Status::Exited(code),
-            Ok(Some((Report { news: Some(News::Signalled(signal)) }, _))) => Status::Signalled(signal),
-            Ok(Some((Report { news: Some(News::Failed(why)) }, _))) => {
+            Ok(Some((Report { news: Some(News::Exited(code)), lookups }, _))) => {
+                self.lookups = lookups;
+                Status::Exited(code)
+            }
+            Ok(Some((Report { news: Some(News::Signalled(signal)), .. }, _))) => Status::Signalled(signal),
+            Ok(Some((Report { news: Some(News::Failed(why)), .. }, _))) => {
                 self.trouble = Some(why);
                 Status::Exited(127)
             }

@@ -98,7 +98,7 @@ impl Restricted {
         let (job, stdout, stderr) = self.spawner.fork(request).map_err(talk)?;
         // Where the other side is gone already, it may have said why.
         let _ = message::send(&job, task, None);
-        Ok((Inside { job, status: None, trouble: None }, Streams::new(stdout, stderr)))
+        Ok((Inside { job, status: None, lookups: Vec::new(), trouble: None }, Streams::new(stdout, stderr)))
     }
 
     fn walls(&self, job: &Job<'_>, place: &Place) -> Result<Walls, SandboxError> {
@@ -156,6 +156,7 @@ impl Sandbox for Restricted {
             argv: place.argv(job),
             env: env.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
             directory: place.start.display().to_string(),
+            traced: false,
         };
         let task = Task { start, walls: self.walls(job, &place)?, bytes_max: self.bytes_max };
         let (mut inside, mut streams) = self.begin(&task)?;

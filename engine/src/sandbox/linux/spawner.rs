@@ -101,7 +101,7 @@ fn spawn(request: Request, ends: Ends, filter: &Filter, networks: &mut Networks)
     let job = ends.job.try_clone();
     let spawned = try_spawn(request, ends, filter, networks);
     if let (Err(why), Ok(job)) = (spawned, job) {
-        let _ = message::send(&job, &Report { news: Some(News::Failed(why)) }, None);
+        let _ = message::send(&job, &Report::of(News::Failed(why)), None);
     }
 }
 
