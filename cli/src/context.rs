@@ -69,8 +69,11 @@ impl Context {
     pub(crate) fn project(&self) -> Result<PathBuf, Failure> {
         match &self.global.project {
             Some(named) => {
-                let root = self.env.directory.join(named);
-                if root.join(MANIFEST).is_file() {
+                // As it really is: paths that tools tell are compared with it.
+                let root = self.env.directory.join(named).canonicalize();
+                if let Ok(root) = root
+                    && root.join(MANIFEST).is_file()
+                {
                     return Ok(root);
                 }
                 let failure = Failure::yours(format!("`{}` holds no `{MANIFEST}`", named.display()));

@@ -140,7 +140,8 @@ fn sandbox(context: &Context) -> Finding {
         return Finding::Missing { found: "can't be tried in this environment".to_owned(), remedy };
     };
     let n_cores = context.env.cores.get() as usize;
-    let sandbox = Strongest::new(ladder::Options { program, scratch, clients, n_cores, world: World::USUAL });
+    let sandbox =
+        Strongest::new(ladder::Options { program, scratch, clients, n_cores, world: World::USUAL, offline: false });
     let (strength, refusals) = (sandbox.strength(), sandbox.refusals());
     let (name, sees, locks) = (name_of(strength), ladder::sees(strength), locks(strength));
     if refusals.is_empty() {

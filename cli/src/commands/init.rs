@@ -30,6 +30,10 @@ pub(crate) struct Args {
 enum Language {
     Wat,
     Rust,
+    #[value(name = "javascript")]
+    JavaScript,
+    #[value(name = "typescript")]
+    TypeScript,
     Zig,
     C,
 }
@@ -56,27 +60,37 @@ macro_rules! starter {
     };
 }
 
-const WAT: Starter = starter!("wat": "run.toml" "components/hello.wat" "wit/hello.wit");
-
-const RUST_COMPONENT: Starter = starter!(
-    "rust-component": "run.toml" "Cargo.toml" "Cargo.lock" "src/lib.rs" "src/bindings.rs" "wit/hello.wit"
-);
-
-const RUST_COMMAND: Starter = starter!("rust-command": "run.toml" "Cargo.toml" "Cargo.lock" "src/main.rs");
-
-const RUST_HTTP: Starter = starter!("rust-http": "run.toml" "Cargo.toml" "Cargo.lock" "src/lib.rs");
-
-const ZIG_COMPONENT: Starter = starter!("zig-component": "run.toml" "src/main.zig" "wit/hello.wit");
-
-const ZIG_COMMAND: Starter = starter!("zig-command": "run.toml" "src/main.zig");
-
-const ZIG_HTTP: Starter = starter!("zig-http": "run.toml" "src/main.zig");
-
-const C_COMPONENT: Starter = starter!("c-component": "run.toml" "src/main.c" "wit/hello.wit");
-
-const C_COMMAND: Starter = starter!("c-command": "run.toml" "src/main.c");
-
-const C_HTTP: Starter = starter!("c-http": "run.toml" "src/main.c");
+/// Every starter.
+const STARTERS: &[(Language, Template, Starter)] = &[
+    (Language::Wat, Template::Component, starter!("wat": "run.toml" "components/hello.wat" "wit/hello.wit")),
+    (
+        Language::Rust,
+        Template::Component,
+        starter!("rust-component": "run.toml" "Cargo.toml" "Cargo.lock" "src/lib.rs" "src/bindings.rs" "wit/hello.wit"),
+    ),
+    (Language::Rust, Template::Command, starter!("rust-command": "run.toml" "Cargo.toml" "Cargo.lock" "src/main.rs")),
+    (Language::Rust, Template::Http, starter!("rust-http": "run.toml" "Cargo.toml" "Cargo.lock" "src/lib.rs")),
+    (
+        Language::JavaScript,
+        Template::Component,
+        starter!("javascript-component": "run.toml" "src/index.js" "wit/hello.wit"),
+    ),
+    (Language::JavaScript, Template::Command, starter!("javascript-command": "run.toml" "src/index.js")),
+    (Language::JavaScript, Template::Http, starter!("javascript-http": "run.toml" "src/index.js")),
+    (
+        Language::TypeScript,
+        Template::Component,
+        starter!("typescript-component": "run.toml" "src/index.ts" "wit/hello.wit"),
+    ),
+    (Language::TypeScript, Template::Command, starter!("typescript-command": "run.toml" "src/index.ts")),
+    (Language::TypeScript, Template::Http, starter!("typescript-http": "run.toml" "src/index.ts")),
+    (Language::Zig, Template::Component, starter!("zig-component": "run.toml" "src/main.zig" "wit/hello.wit")),
+    (Language::Zig, Template::Command, starter!("zig-command": "run.toml" "src/main.zig")),
+    (Language::Zig, Template::Http, starter!("zig-http": "run.toml" "src/main.zig")),
+    (Language::C, Template::Component, starter!("c-component": "run.toml" "src/main.c" "wit/hello.wit")),
+    (Language::C, Template::Command, starter!("c-command": "run.toml" "src/main.c")),
+    (Language::C, Template::Http, starter!("c-http": "run.toml" "src/main.c")),
+];
 
 /// Makes it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
@@ -94,21 +108,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
 }
 
 fn choose(language: Language, template: Template) -> Result<Starter, Failure> {
-    match (language, template) {
-        (Language::Wat, Template::Component) => Ok(WAT),
-        (Language::Rust, Template::Component) => Ok(RUST_COMPONENT),
-        (Language::Rust, Template::Command) => Ok(RUST_COMMAND),
-        (Language::Rust, Template::Http) => Ok(RUST_HTTP),
-        (Language::Zig, Template::Component) => Ok(ZIG_COMPONENT),
-        (Language::Zig, Template::Command) => Ok(ZIG_COMMAND),
-        (Language::Zig, Template::Http) => Ok(ZIG_HTTP),
-        (Language::C, Template::Component) => Ok(C_COMPONENT),
-        (Language::C, Template::Command) => Ok(C_COMMAND),
-        (Language::C, Template::Http) => Ok(C_HTTP),
-        (Language::Wat, Template::Command | Template::Http) => {
-            Err(Failure::yours("the text format has only the template `component`").help("add `--language rust`"))
-        }
-    }
+    let is_it = |(of, what, _): &&(Language, Template, Starter)| (*of, *what) == (language, template);
+    STARTERS.iter().find(is_it).map(|(_, _, starter)| *starter).ok_or_else(|| {
+        Failure::yours("the text format has only the template `component`").help("add `--language rust`")
+    })
 }
 
 /// The name stands in `run.toml`, so it has to be one that is understood there.
@@ -174,7 +177,7 @@ mod tests {
         let target = here.path().join("app");
         std::fs::create_dir_all(target.join("wit")).expect("a directory");
         std::fs::write(target.join("wit/hello.wit"), "mine").expect("a file");
-        assert!(make(&target, WAT, "app", "app").is_err());
+        assert!(make(&target, STARTERS[0].2, "app", "app").is_err());
         let left: Vec<_> = std::fs::read_dir(here.path()).expect("a directory").collect();
         assert_eq!(left.len(), 1, "drafts are removed");
         assert!(!target.join("run.toml").exists());
@@ -185,7 +188,7 @@ mod tests {
         let here = tempfile::tempdir().expect("a temporary directory");
         let target = here.path().join("app");
         std::fs::create_dir(&target).expect("a directory");
-        make(&target, WAT, "app", "app").expect("it is empty");
+        make(&target, STARTERS[0].2, "app", "app").expect("it is empty");
         let manifest = std::fs::read_to_string(target.join("run.toml")).expect("a file");
         assert!(manifest.contains("name = \"app\""), "{manifest}");
     }

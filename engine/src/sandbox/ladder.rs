@@ -9,11 +9,13 @@
 //! Nothing falls back silently: what was refused, why, and the exact remedy are kept for whoever asks.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::bare::Bare;
 use super::{Clients, Execution, Job, Sandbox, SandboxError, World};
+use crate::action::Network;
 use crate::cancel::Cancel;
 use crate::store::Strength;
 
@@ -31,6 +33,8 @@ pub struct Options {
     pub n_cores: usize,
     /// What actions find, as far as a sandbox can decide it.
     pub world: World,
+    /// Whether nothing may use the machine's network, not even what is allowed to.
+    pub offline: bool,
 }
 
 /// A sandbox that this machine does not allow.
@@ -105,6 +109,10 @@ impl Sandbox for Strongest {
     }
 
     fn run(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Execution, SandboxError> {
+        if self.options.offline && job.network == Network::Allowed {
+            let cause = io::Error::other("it is not to be used; do this once with it");
+            return Err(SandboxError::setup("reach", Path::new("the network"), cause));
+        }
         self.chosen().sandbox.run(job, cancel)
     }
 

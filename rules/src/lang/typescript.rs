@@ -1,11 +1,10 @@
 //! TypeScript: checked against its world by its own compiler, bundled by esbuild, and from there on JavaScript.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use run_engine::action::Word;
 use run_engine::path::{RelPath, under};
 use serde_json::json;
-use wit_parser::WorldItem;
 
 use super::{Asked, Recipe, Row, Step, StepWork, Yields, javascript};
 use crate::builtin::{self, bindings};
@@ -16,7 +15,6 @@ use crate::facts::tools::Tools;
 use crate::manifest::Language;
 use crate::rule::TOOLCHAIN;
 use crate::step::bindings::typescript as text;
-use crate::step::wit::World;
 
 pub(super) const ROW: Row = Row { language: Language::TypeScript, recipe };
 
@@ -33,24 +31,24 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     let entry = gatherer.root_file(asked, &files, "index.ts")?;
     let directory = gatherer.source_directory(asked)?;
     let own_settings = files.iter().find(|file| **file == under(directory.as_ref(), &at("tsconfig.json"))).cloned();
+    let declared: Vec<RelPath> = files.iter().filter(|file| file.as_str().ends_with(".d.ts")).cloned().collect();
     let content: BTreeMap<RelPath, Content> = files.into_iter().map(|file| (file, Content::Project)).collect();
     let world = asked.world.expect("only a text form comes without a world");
     let (mut steps, encoded) = javascript::engine(asked, gatherer)?;
 
-    let bundled = under(directory.as_ref(), &at("index.js"));
-    let bundle = Step {
-        tree: gatherer.mixed_tree(&content, asked)?,
-        produced: asked.produced.to_vec(),
-        toolchains: [("esbuild", gatherer.tools.fetched("esbuild", span)?)].into(),
-        ..Step::new("bundle", bundle(&entry, world), vec![at(".run/bundle/index.js")])
-    };
-    let program = (steps.len(), at(".run/bundle/index.js"), bundled.clone());
-    steps.push(bundle);
+    let modules = gatherer.node_modules(asked)?;
+    let bundled = javascript::bundle(asked, gatherer, &content, &entry, modules.as_ref())?;
+    let module = under(directory.as_ref(), &at("index.js"));
+    let program = (steps.len(), at(javascript::BUNDLE), module.clone());
+    steps.push(bundled);
 
     let mut uses = vec![program];
     if asked.source.typecheck {
         let mut content = content;
-        content.insert(at(CHECK).join(&at("tsconfig.json")), Content::Text(settings(own_settings.as_ref())));
+        content.insert(
+            at(CHECK).join(&at("tsconfig.json")),
+            Content::Text(settings(own_settings.as_ref(), &declared, modules.is_some())),
+        );
         let args = vec![
             format!("name={}", world.short_name()),
             // From the directory of the check.
@@ -67,6 +65,11 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         let words = ["-c", CHECKED, "check"].map(Word::from).into_iter().chain([compiler]);
         let args = words.chain(["-p", CHECK, "--pretty", "false"].map(Word::from)).collect();
         let passed = at(CHECK).join(&at("passed"));
+        let mut toolchains = BTreeMap::from([
+            ("base", gatherer.tools.base()?),
+            ("typescript", gatherer.tools.fetched("typescript", span)?),
+        ]);
+        toolchains.extend(modules.map(|modules| (javascript::MODULES, modules)));
         let run = StepWork::Process { program: ("base", Tools::program("sh")?), args, env: BTreeMap::new() };
         steps.push(Step {
             tree: gatherer.mixed_tree(&content, asked)?,
@@ -79,48 +82,24 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         // No component of what does not pass.
         uses.push((steps.len() - 1, passed.clone(), passed));
     }
-    steps.push(Step { uses, ..javascript::load(asked, encoded, &bundled) });
+    steps.push(Step { uses, ..javascript::load(asked, encoded, &module) });
     Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component, varying: false })
 }
 
-/// One file of JavaScript, without types. What the world imports is left for the engine to find.
-fn bundle(entry: &RelPath, world: &World) -> StepWork {
-    let mut namespaces = BTreeSet::new();
-    for (key, item) in &world.resolve.worlds[world.id].imports {
-        if let (WorldItem::Interface { .. }, Some((namespace, _))) =
-            (item, world.resolve.name_world_key(key).split_once(':'))
-        {
-            namespaces.insert(namespace.to_owned());
-        }
-    }
-    let mut args: Vec<Word> = vec![Word::from(entry.as_str())];
-    args.extend(namespaces.iter().map(|namespace| Word::from(format!("--external:{namespace}:*"))));
-    args.extend(
-        [
-            "--external:$root",
-            "--bundle",
-            "--format=esm",
-            "--platform=neutral",
-            "--main-fields=module,main",
-            "--target=es2022",
-            "--charset=utf8",
-            "--legal-comments=none",
-            "--log-level=warning",
-            "--color=false",
-            "--outfile=.run/bundle/index.js",
-        ]
-        .map(Word::from),
-    );
-    let program = ("esbuild", RelPath::new("bin/esbuild").expect("a constant that is a path"));
-    StepWork::Process { program, args, env: BTreeMap::new() }
-}
-
 /// How a program is checked: as its own settings say, where it has some, and with what the check needs.
-fn settings(own: Option<&RelPath>) -> String {
+fn settings(own: Option<&RelPath>, declared: &[RelPath], has_modules: bool) -> String {
+    let own_declarations = declared.iter().map(|file| format!("../../{file}"));
+    let files: Vec<String> =
+        [text::DECLARATIONS, text::PROOF].map(str::to_owned).into_iter().chain(own_declarations).collect();
     let mut settings = json!({
         "compilerOptions": { "noEmit": true, "allowImportingTsExtensions": true, "skipLibCheck": true },
-        "files": [text::DECLARATIONS, text::PROOF],
+        "files": files,
     });
+    if has_modules {
+        // Seen from the directory of the check.
+        let modules = format!("../../../{TOOLCHAIN}/{}/*", javascript::MODULES);
+        settings["compilerOptions"]["paths"] = json!({ "*": ["../../*", modules] });
+    }
     match own {
         Some(own) => settings["extends"] = json!(format!("../../{own}")),
         None => {

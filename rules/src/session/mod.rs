@@ -255,6 +255,7 @@ impl Session {
             clients: clients.clone(),
             n_cores,
             world,
+            offline: self.options.offline,
         })
     }
 

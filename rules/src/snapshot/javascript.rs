@@ -28,7 +28,7 @@ const INIT: &str = "init";
 /// What the program's module is imported by.
 const ENTRY: &str = "run:entry";
 
-/// What defines `console`.
+/// What defines `console`, and what turns text to bytes and back.
 const CONSOLE: &str = "run:console";
 
 /// What `console` writes to, whatever else the world imports.
@@ -129,7 +129,7 @@ impl Loader {
             _ => unreachable!("its type says so"),
         });
         let load = self.answer(|modules, arguments| match arguments {
-            [path] if path == CONSOLE => Ok(include_str!("console.js").to_owned()),
+            [path] if path == CONSOLE => Ok(concat!(include_str!("console.js"), include_str!("text.js")).to_owned()),
             [path] => modules.text(path),
             _ => unreachable!("its type says so"),
         });

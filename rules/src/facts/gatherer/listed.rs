@@ -1,7 +1,9 @@
 //! The sources of languages whose compilers are told which files there are.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use run_engine::action::MountedTree;
 use run_engine::path::{RelPath, under};
 use run_engine::tree::Tree;
 
@@ -12,6 +14,7 @@ use crate::facts::files::Standing;
 use crate::lang::Asked;
 use crate::manifest::Sources;
 use crate::step::wit::World;
+use crate::toolchain::provision::Packages;
 
 impl Gatherer<'_> {
     /// The directory of a component's sources: `source`, or the one that it is a file of. `None` is the project's own.
@@ -34,7 +37,9 @@ impl Gatherer<'_> {
     /// The source does not exist, or nothing is there.
     pub fn source_files(&self, asked: &Asked<'_>, extensions: &[&str]) -> Gathers<Vec<RelPath>> {
         let directory = self.source_directory(asked)?;
-        let below = self.files.below(directory.as_ref());
+        // What is installed for an editor is not what is built with: that comes by the lockfile.
+        let is_installed = |file: &&RelPath| file.parts().any(|part| part == "node_modules");
+        let below = self.files.below(directory.as_ref()).filter(|file| !is_installed(file));
         let is_file = asked.source.path.value != directory;
         let ends = |file: &RelPath| {
             let (_, extension) = file.file_name().rsplit_once('.').unwrap_or_default();
@@ -89,6 +94,36 @@ impl Gatherer<'_> {
                         .help("point `source` to the one that is meant"),
                 ])
             }
+        }
+    }
+
+    /// The `node_modules` that the lockfile of a component names; nothing where it has no lockfile.
+    ///
+    /// # Errors
+    /// They can't be had; or there are dependencies, and no lockfile.
+    pub fn node_modules(&mut self, asked: &Asked<'_>) -> Gathers<Option<Arc<MountedTree>>> {
+        let directory = self.source_directory(asked)?;
+        let span = &asked.source.path.span;
+        let read = |name: &str| {
+            let file = under(directory.as_ref(), &RelPath::new(name).expect("a plain name"));
+            let found = self.files.bytes(&file).map_err(|e| vec![self.unreadable(&file, span, &e)])?;
+            Ok::<_, Vec<Diagnostic>>(found.map(|bytes| (file, bytes)))
+        };
+        let (manifest, lock) = (read("package.json")?, read("package-lock.json")?);
+        let wants = |manifest: &[u8]| {
+            let manifest: serde_json::Value = serde_json::from_slice(manifest).unwrap_or_default();
+            manifest["dependencies"].as_object().is_some_and(|dependencies| !dependencies.is_empty())
+        };
+        match (manifest, lock) {
+            (Some((_, manifest)), Some((_, lock))) if wants(&manifest) => {
+                self.tools.packages(&Packages::Npm { manifest, lock }, span).map(Some)
+            }
+            (Some((file, manifest)), None) if wants(&manifest) => {
+                let problem = Diagnostic::error("missing-lockfile", format!("there is no lockfile beside `{file}`"));
+                let help = "run `npm install --package-lock-only` there, and commit package-lock.json";
+                Err(vec![self.placed(problem, span).help(help)])
+            }
+            _ => Ok(None),
         }
     }
 

@@ -10,7 +10,7 @@ use super::super::gatherer::Gathers;
 use super::Tools;
 use crate::diagnostic::Diagnostic;
 use crate::manifest::Language;
-use crate::toolchain::provision::{Choice, Notice, PINS, Pin, choose, find_pin};
+use crate::toolchain::provision::{Choice, Notice, PINS, Packages, Pin, choose, find_pin};
 
 impl Tools<'_> {
     /// The toolchain of this name, fetched if it is not here yet.
@@ -34,6 +34,18 @@ impl Tools<'_> {
         };
         self.fetched.insert(pin.name, Arc::clone(&tree));
         Ok(tree)
+    }
+
+    /// What a lockfile of the project names, fetched if it is not here yet.
+    ///
+    /// # Errors
+    /// It can't be had, or nobody could check it.
+    pub fn packages(&mut self, packages: &Packages, span: &Range<usize>) -> Gathers<Arc<MountedTree>> {
+        let notice =
+            Notice { name: packages.name().to_owned(), version: packages.id(), from: packages.registry().to_owned() };
+        let (environment, offline, tell) = (self.environment, self.offline, self.tell);
+        let found = self.toolchains.packages(packages, environment, offline, &|| tell(&notice));
+        found.map_err(|e| self.problem(&e, Some(span)))
     }
 
     fn in_store(&mut self, pin: &Pin, version: &str, digest: &str, span: &Range<usize>) -> Gathers<Arc<MountedTree>> {

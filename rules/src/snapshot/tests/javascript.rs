@@ -187,3 +187,34 @@ fn commands_and_http_handlers_are_programs_too() {
     let leaked = interface.wit.contains("module-loader") || interface.wit.contains("init");
     assert!(!leaked, "{}", interface.wit);
 }
+
+#[test]
+fn text_becomes_bytes_and_text_again() {
+    let ready = ready("package demo:text; world text { export all: func() -> list<string>; }");
+    let source = r#"
+        const there = (text) => [...new TextEncoder().encode(text)].map((byte) => byte.toString(16)).join(" ");
+        const back = (...bytes) => new TextDecoder().decode(Uint8Array.from(bytes));
+        const fatal = (...bytes) => {
+          try { return new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(bytes)); }
+          catch (e) { return e.message; }
+        };
+        export const all = () => [
+          there("aü€😀"), there("\ud83d"), back(0x61, 0xc3, 0xbc, 0xe2, 0x82, 0xac, 0xf0, 0x9f, 0x98, 0x80),
+          back(0xef, 0xbb, 0xbf, 0x61), back(0xc3), back(0xc0, 0xaf), back(0xed, 0xa0, 0x80), back(0xff, 0x61), fatal(0xc3, 0x28),
+        ];"#;
+    let (bytes, _) = ready.load(&[("app.js", source)]).unwrap_or_else(|e| panic!("{e:?}"));
+    let program = Program::new(checked(&ready.world, &bytes));
+    let expected = [
+        "61 c3 bc e2 82 ac f0 9f 98 80",
+        "ef bf bd",
+        "aü€😀",
+        "a",
+        "\u{fffd}",
+        "\u{fffd}\u{fffd}",
+        "\u{fffd}\u{fffd}\u{fffd}",
+        "\u{fffd}a",
+        "not UTF-8",
+    ];
+    let expected: Vec<String> = expected.iter().map(|text| format!("\"{text}\"")).collect();
+    assert_eq!(value(&call(&program, "all", &[])), format!("[{}]", expected.join(", ")));
+}

@@ -52,7 +52,7 @@ pub fn generate(world: &World, name: &str, entry: &str) -> Result<Files, StepErr
             }
         }
     }
-    text.out.push_str(CONSOLE);
+    text.out.push_str(GLOBALS);
     text.root(items.imports.iter());
     text.world(items.exports.iter());
     let proof = format!(
@@ -66,7 +66,7 @@ pub fn generate(world: &World, name: &str, entry: &str) -> Result<Files, StepErr
 
 /// What every program has besides the language itself. It says the same as `lib.dom.d.ts` as far as it goes, so that both may
 /// be there.
-const CONSOLE: &str = "\
+const GLOBALS: &str = "\
 interface Console {
   debug(...data: any[]): void;
   error(...data: any[]): void;
@@ -75,6 +75,19 @@ interface Console {
   warn(...data: any[]): void;
 }
 declare var console: Console;
+interface SymbolConstructor {
+  readonly dispose: unique symbol;
+}
+interface TextEncoder {
+  readonly encoding: string;
+  encode(input?: string): Uint8Array;
+}
+declare var TextEncoder: { prototype: TextEncoder; new (): TextEncoder };
+interface TextDecoder {
+  readonly encoding: string;
+  decode(input?: any): string;
+}
+declare var TextDecoder: { prototype: TextDecoder; new (label?: string, options?: any): TextDecoder };
 ";
 
 fn opening(module: &str) -> String {
@@ -122,8 +135,10 @@ impl Text<'_> {
     }
 
     fn resources(&self, id: InterfaceId) -> Vec<String> {
+        // Those that it takes from other interfaces are not its own to offer.
+        let is_own = |ty: &TypeId| matches!(self.resolve.types[*ty].kind, TypeDefKind::Resource);
         let types = self.resolve.interfaces[id].types.iter();
-        types.filter(|(_, ty)| self.is_resource(**ty)).map(|(name, _)| pascal(name)).collect()
+        types.filter(|(_, ty)| is_own(ty)).map(|(name, _)| pascal(name)).collect()
     }
 
     fn is_resource(&self, id: TypeId) -> bool {
@@ -210,6 +225,7 @@ impl Text<'_> {
             };
             self.line(indent + 1, &line);
         }
+        self.line(indent + 1, "[Symbol.dispose]?(): void;");
         self.line(indent, "}");
     }
 

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::packages::Packages;
 use super::pin::{PLATFORM, Source, npm_platform};
 use crate::session::Environment;
 use crate::toolchain::{ToolchainError, find_in};
@@ -42,8 +43,22 @@ pub(super) fn fetch(
             let package = package.replace(PLATFORM, &npm_platform());
             client.npm_package(&package, version).map(|file| Fetched::Tar(file, &[]))
         }
-        Source::NpmSet { manifest, lock, .. } => client.npm_set(manifest, lock).map(Fetched::Directory),
         Source::Crate { package, keep } => client.crate_file(package, version).map(|file| Fetched::Tar(file, keep)),
+    }
+}
+
+/// Fetches the packages that a lockfile of the user's names, into an empty directory.
+///
+/// # Errors
+/// As for [`fetch`].
+pub(super) fn fetch_packages(
+    packages: &Packages,
+    into: &Path,
+    environment: &Environment,
+) -> Result<Fetched, ToolchainError> {
+    let client = Client { into, environment };
+    match packages {
+        Packages::Npm { manifest, lock } => client.npm_set(manifest, lock).map(Fetched::Directory),
     }
 }
 
@@ -93,14 +108,14 @@ impl Client<'_> {
         self.only_file("tgz")
     }
 
-    fn npm_set(&self, manifest: &str, lock: &str) -> Result<PathBuf, ToolchainError> {
+    fn npm_set(&self, manifest: &[u8], lock: &[u8]) -> Result<PathBuf, ToolchainError> {
         let write =
-            |name: &str, text: &str| fs::write(self.into.join(name), text).map_err(|e| unwritable(self.into, &e));
+            |name: &str, text: &[u8]| fs::write(self.into.join(name), text).map_err(|e| unwritable(self.into, &e));
         write("package.json", manifest)?;
         write("package-lock.json", lock)?;
         let mut command = self.npm()?;
         command.args(["ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]);
-        self.run(command, "npm", "its packages from npm")?;
+        self.run(command, "npm", "the packages of package-lock.json")?;
         Ok(self.into.join("node_modules"))
     }
 

@@ -13,6 +13,7 @@
 mod choice;
 mod client;
 mod lock;
+mod packages;
 mod pin;
 mod unpack;
 
@@ -34,6 +35,7 @@ use crate::session::Environment;
 
 pub use choice::{Choice, choose};
 pub use lock::{FILE as LOCKFILE, Lock, Locked, parse_digest};
+pub use packages::Packages;
 pub use pin::{PINS, Pin, find as find_pin, platform};
 
 /// The functions that every toolchain's tree is kept in.
@@ -91,11 +93,8 @@ impl Toolchains {
         digest: Option<&str>,
         environment: &Environment,
     ) -> Result<String, ToolchainError> {
-        let unwritable = |e: io::Error| client::unwritable(&self.directory, &e);
-        fs::create_dir_all(&self.directory).map_err(unwritable)?;
-        // One at a time: a second process that wants the same one finds it done. The lock ends with its process.
-        let lock = fs::File::create(self.directory.join(".installing")).map_err(unwritable)?;
-        lock.lock().map_err(unwritable)?;
+        let _lock = self.lock()?;
+        // A second process that wants the same one finds it done.
         if let Some(digest) = digest
             && let Some(there) = self.place(pin.name, version, digest)
             && digest_of(&there.join("tree")).is_ok_and(|found| found == digest)
@@ -103,15 +102,77 @@ impl Toolchains {
         {
             return Ok(digest.to_owned());
         }
+        let bring = |into: &Path| client::fetch(&pin.source, version, into, environment);
+        self.keep(pin.name, version, pin.source.registry(), digest, &bring)
+    }
+
+    /// What a lockfile of the user's names, fetched if it is not here yet; `tell` is told so.
+    ///
+    /// # Errors
+    /// [`ToolchainError`] when it can't be fetched or kept, or holds what nobody could check.
+    pub fn packages(
+        &mut self,
+        packages: &Packages,
+        environment: &Environment,
+        offline: bool,
+        tell: &dyn Fn(),
+    ) -> Result<Arc<MountedTree>, ToolchainError> {
+        let (name, id) = (packages.name(), packages.id());
+        let known = packages::remembered(&self.directory, packages);
+        if let Some(tree) = known.as_ref().and_then(|digest| self.installed(name, &id, digest)) {
+            return Ok(tree);
+        }
+        if let Some(why) = packages.unchecked() {
+            return Err(ToolchainError::new(
+                format!("package-lock.json {why}"),
+                "write it anew with npm 7 or later: `npm install --package-lock-only`",
+            ));
+        }
+        if offline {
+            return Err(ToolchainError::new(
+                "the packages of package-lock.json are not here, and the network is not to be used",
+                "build once without `--offline`",
+            ));
+        }
+        tell();
+        let lock = self.lock()?;
+        let bring = |into: &Path| client::fetch_packages(packages, into, environment);
+        let digest = self.keep(name, &id, packages.registry(), known.as_deref(), &bring)?;
+        let record = packages::record(&self.directory, packages);
+        fs::write(&record, format!("{digest}\n")).map_err(|e| client::unwritable(&self.directory, &e))?;
+        drop(lock);
+        self.installed(name, &id, &digest).ok_or_else(|| {
+            ToolchainError::new("the packages were fetched and are gone", "see what else cleans the cache directory")
+        })
+    }
+
+    /// Keeps others from fetching; it ends with its process.
+    fn lock(&self) -> Result<fs::File, ToolchainError> {
+        let lock = fs::create_dir_all(&self.directory)
+            .and_then(|()| fs::File::create(self.directory.join(".installing")))
+            .and_then(|file| file.lock().map(|()| file));
+        lock.map_err(|e| client::unwritable(&self.directory, &e))
+    }
+
+    /// Fetches with `bring`, and keeps what it brings if that is what `digest` says. Only whoever holds the lock may.
+    fn keep(
+        &self,
+        name: &str,
+        version: &str,
+        registry: &str,
+        digest: Option<&str>,
+        bring: &dyn Fn(&Path) -> Result<client::Fetched, ToolchainError>,
+    ) -> Result<String, ToolchainError> {
+        let unwritable = |e: io::Error| client::unwritable(&self.directory, &e);
         sweep(&self.directory);
         let work = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&self.directory).map_err(unwritable)?;
         let (archive, made) = (work.path().join("archive"), work.path().join("made"));
         fs::create_dir(&archive).and_then(|()| fs::create_dir(&made)).map_err(unwritable)?;
-        let fetched = client::fetch(&pin.source, version, &archive, environment)?;
+        let fetched = bring(&archive)?;
         let content = made.join("tree");
         let damaged = |e: io::Error| {
             ToolchainError::new(
-                format!("what {} gave as {} {version} can't be unpacked: {e}", pin.source.registry(), pin.name),
+                format!("what {registry} gave as {name} {version} can't be unpacked: {e}"),
                 "try again; if a mirror is in between, ask it for another copy",
             )
         };
@@ -126,13 +187,13 @@ impl Toolchains {
         }
         if let Some(wanted) = digest.filter(|wanted| *wanted != found) {
             let mut error = ToolchainError::new(
-                format!("{} gives other bytes as {} {version} than is locked", pin.source.registry(), pin.name),
+                format!("{registry} gives other bytes as {name} {version} than is locked"),
                 format!("if they are to be trusted, `run v2 toolchain sync` writes their digest to {LOCKFILE}"),
             );
             error.notes = vec![format!("wanted {wanted}"), format!(" found {found}")];
             return Err(error);
         }
-        let place = self.place(pin.name, version, &found).expect("a digest of ours");
+        let place = self.place(name, version, &found).expect("a digest of ours");
         // On disk before it has its name, so that no power cut leaves an empty file under it.
         let synced = fs::File::open(&made).and_then(|dir| rustix::fs::syncfs(dir).map_err(io::Error::from));
         synced.map_err(unwritable)?;

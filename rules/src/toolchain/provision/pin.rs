@@ -40,15 +40,6 @@ pub enum Source {
         /// The package.
         package: &'static str,
     },
-    /// A set of npm packages that a lockfile pins, by npm: `node_modules` as it installs them, without running scripts.
-    NpmSet {
-        /// What people call the set.
-        package: &'static str,
-        /// Its `package.json`.
-        manifest: &'static str,
-        /// Its `package-lock.json`.
-        lock: &'static str,
-    },
     /// The files of a crate, by cargo: those whose paths begin so.
     Crate {
         /// The crate.
@@ -71,7 +62,6 @@ impl Source {
         match self {
             Self::Wheel { package, .. } => format!("pypi:{package}"),
             Self::Npm { package } => format!("npm:{}", package.replace(PLATFORM, &npm_platform())),
-            Self::NpmSet { package, .. } => format!("npm:{package}"),
             Self::Crate { package, .. } => format!("crates:{package}"),
         }
     }
@@ -81,7 +71,7 @@ impl Source {
     pub const fn registry(&self) -> &'static str {
         match self {
             Self::Wheel { .. } => "PyPI",
-            Self::Npm { .. } | Self::NpmSet { .. } => "npm",
+            Self::Npm { .. } => "npm",
             Self::Crate { .. } => "crates.io",
         }
     }

@@ -1,0 +1,23 @@
+import { Fields, OutgoingBody, OutgoingResponse, ResponseOutparam } from "wasi:http/types@0.2.12";
+import type { IncomingRequest } from "wasi:http/types@0.2.12";
+
+export const incomingHandler = {
+  handle(request: IncomingRequest, out: ResponseOutparam): void {
+    const path = request.pathWithQuery() ?? "/";
+    if (path === "/") respond(out, 200, "Hello, world!\n");
+    else respond(out, 404, `nothing at ${path}\n`);
+  },
+};
+
+/** Sends a whole response. */
+function respond(out: ResponseOutparam, status: number, text: string): void {
+  const headers = Fields.fromList([["content-type", new TextEncoder().encode("text/plain")]]);
+  const response = new OutgoingResponse(headers);
+  response.setStatusCode(status);
+  const body = response.body();
+  ResponseOutparam.set(out, { tag: "ok", val: response });
+  const stream = body.write();
+  stream.blockingWriteAndFlush(new TextEncoder().encode(text));
+  stream[Symbol.dispose]?.();
+  OutgoingBody.finish(body, null);
+}
