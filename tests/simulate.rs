@@ -5,7 +5,8 @@
 //! must run nothing; and every action that ran must have given the reason that the model expects of it.
 //!
 //! Here the store is in memory, and faults are those of its contract. `simulate/disk.rs` does the same to the store on
-//! disk, by faults of the file system below it, with several processes at once.
+//! disk, by faults of the file system below it, with several processes at once, and `simulate/project.rs` to the project:
+//! the look at its sources, its outputs, and the witness by which the next request takes the short way.
 //!
 //! `RUN_SEEDS=100000 cargo test -p run-cli --test suite simulate` runs more seeds than the suite does, `RUN_SEED=17` runs
 //! one. Where seeds are not enough, `tests/kills.rs` kills real processes: `RUN_KILLS=500` does it more often.
@@ -13,6 +14,8 @@
 mod disk;
 mod hands;
 mod model;
+mod project;
+mod unbacked;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,7 +47,6 @@ const THREADS: usize = 4;
 
 #[test]
 fn an_incremental_build_equals_a_clean_one() {
-    let number = |name| super::support::given(name).map(|text| text.parse::<u64>().expect("a number of seeds"));
     if let Some(seed) = number("RUN_SEED") {
         simulate(seed, None).unwrap_or_else(|e| panic!("{e}"));
         return;
@@ -70,6 +72,22 @@ fn an_incremental_build_equals_a_clean_one() {
             });
         }
     });
+}
+
+/// The seeds of one part of a test, of `of` parts: `each` of them, its share of as many as `RUN_SEEDS` says, or the one
+/// that `RUN_SEED` says.
+fn seeds(part: u64, of: u64, each: u64) -> Box<dyn Iterator<Item = u64>> {
+    match (number("RUN_SEED"), number("RUN_SEEDS")) {
+        (Some(seed), _) if seed % of == part => Box::new(std::iter::once(seed)),
+        (Some(_), _) => Box::new(std::iter::empty()),
+        (None, seeds) => {
+            Box::new((part..seeds.unwrap_or(of * each)).step_by(usize::try_from(of).expect("a few parts")))
+        }
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    super::support::given(name).map(|text| text.parse().expect("a number of seeds"))
 }
 
 /// A bug planted in or around the engine, which the harness has to notice.
@@ -338,6 +356,7 @@ impl World {
                 builtins: &tools,
                 clock: self.toys.clock(),
                 cancel: &cancel,
+                is_explained: &|_, _| true,
             },
             &mut history,
             &mut sink,
@@ -580,6 +599,7 @@ fn build_all(model: &Model, store: &FaultyStore<'_>, toys: &Toys) -> Vec<Vec<Out
             builtins: toys,
             clock: toys.clock(),
             cancel: &Cancel::new(),
+            is_explained: &|_, _| true,
         },
         &mut History::default(),
         &mut |_: Event<'_>| {},

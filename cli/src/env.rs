@@ -151,6 +151,7 @@ impl Env {
             clients: self.clients(),
             watched: rustup.map(|rustup| rustup.join("settings.toml")).into_iter().collect(),
             source_date_epoch: self.source_date_epoch()?,
+            boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok(),
             platform: platform(),
         })
     }

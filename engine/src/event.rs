@@ -134,6 +134,8 @@ pub enum Failure {
         stdout: Vec<u8>,
         /// What it wrote to standard error.
         stderr: Vec<u8>,
+        /// The paths that it looked for in vain, as it saw them, where it said too little and they could be found out.
+        lookups: Vec<String>,
     },
     /// It ended well and did not leave what it declares.
     MissingOutput {

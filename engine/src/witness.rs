@@ -11,14 +11,17 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::ops::Range;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rayon::prelude::*;
 
+use crate::files::ground::Ground;
 use crate::files::stamp::{Kind, Stamp};
+use crate::files::stat_cache::{FileState, StatCache, digest_files_on};
 use crate::path::RelPath;
 use crate::sealed::{Fields, Seal, push_sized};
 use crate::store::{StoreError, failed};
+use crate::tree::Node;
 
 const SEAL: Seal = Seal { kind: *b"WITN", version: 1 };
 
@@ -61,6 +64,15 @@ pub enum At<'a> {
     Root,
     /// An absolute path, such as a toolchain's directory.
     Absolute(&'a Path),
+}
+
+/// The time of day, and a way to let some pass.
+#[derive(Clone, Copy)]
+pub struct Time<'a> {
+    /// Tells it.
+    pub now: &'a dyn Fn() -> SystemTime,
+    /// Waits.
+    pub wait: &'a dyn Fn(Duration),
 }
 
 /// Whether anything moved.
@@ -127,6 +139,35 @@ impl Witness {
         self.push(at, Sight::Absent)
     }
 
+    /// Records the files and links that a build has just left behind in `root`, after looking at them once more: between
+    /// the writing of a file and its stamp, another build or a person may have put other content there. Returns whether
+    /// all of them are what was left; if not, this is no witness of anything.
+    #[must_use]
+    pub fn left(&mut self, root: &Path, files: &[(RelPath, Node)], stats: &mut StatCache, time: Time<'_>) -> bool {
+        File::open(root).is_ok_and(|dir| self.left_on(&dir, files, stats, time))
+    }
+
+    pub(crate) fn left_on(
+        &mut self,
+        ground: &dyn Ground,
+        files: &[(RelPath, Node)],
+        stats: &mut StatCache,
+        time: Time<'_>,
+    ) -> bool {
+        let paths: Vec<RelPath> = files.iter().map(|(path, _)| path.clone()).collect();
+        let mut looked = (time.now)();
+        let mut found = digest_files_on(ground, &paths, stats);
+        if found.iter().flatten().any(|state| state.stamp().is_racy(looked)) {
+            // One tick here saves the next command the whole of the long way.
+            (time.wait)(Stamp::TICK);
+            looked = (time.now)();
+            found = digest_files_on(ground, &paths, stats);
+        }
+        files.iter().zip(found).all(|((path, node), state)| {
+            state.is_ok_and(|state| is_left(node, &state) && self.saw(At::Inside(path), state.stamp(), looked).is_ok())
+        })
+    }
+
     fn push(&mut self, at: At<'_>, sight: Sight) -> Result<(), NotText> {
         let text = match at {
             At::Inside(path) => path.as_str(),
@@ -155,12 +196,16 @@ impl Witness {
     /// Looks at everything again, in the directory `root`, with one stat each, on all threads of the pool.
     #[must_use]
     pub fn check(&self, root: &Path) -> Verdict {
-        let Ok(dir) = File::open(root) else {
-            return Verdict::Moved { path: ".".into(), why: Moved::Vanished };
-        };
+        match File::open(root) {
+            Ok(dir) => self.check_on(&dir),
+            Err(_) => Verdict::Moved { path: ".".into(), why: Moved::Vanished },
+        }
+    }
+
+    pub(crate) fn check_on(&self, ground: &dyn Ground) -> Verdict {
         let moved = self.entries.par_iter().with_min_len(CHUNK_FILES).find_map_first(|entry| {
             let path = &self.paths[entry.path.start as usize..entry.path.end as usize];
-            entry.sight.find_move(&dir, path).map(|why| (path, why))
+            entry.sight.find_move(ground, path).map(|why| (path, why))
         });
         moved.map_or(Verdict::Same, |(path, why)| Verdict::Moved { path: path.to_owned(), why })
     }
@@ -185,7 +230,9 @@ impl Witness {
         Self::from_bytes(&fs::read(path).ok()?)
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    /// What [`Witness::from_bytes`] reads.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(self.entries.len() * (Stamp::BYTES + 5) + self.paths.len() + 64);
         body.extend(self.identity);
         push_sized(&mut body, &self.payload);
@@ -204,7 +251,9 @@ impl Witness {
         SEAL.close(&body)
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    /// The witness that was written so; `None` when these bytes are anything else.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut fields = Fields(SEAL.open(bytes)?);
         let mut witness = Self::new(fields.array()?, fields.sized()?.to_vec());
         witness.paths = fields.text()?.to_owned();
@@ -227,8 +276,8 @@ impl Witness {
 }
 
 impl Sight {
-    fn find_move(&self, dir: &File, path: &str) -> Option<Moved> {
-        let now = || Stamp::below(dir, path);
+    fn find_move(&self, ground: &dyn Ground, path: &str) -> Option<Moved> {
+        let now = || ground.stamp(path);
         match self {
             Self::Racy => Some(Moved::Racy),
             Self::Stamped(then) => match now() {
@@ -241,6 +290,17 @@ impl Sight {
                 Ok(_) | Err(_) => Some(Moved::Appeared),
             },
         }
+    }
+}
+
+/// Whether a file or link is what was left there.
+fn is_left(node: &Node, state: &FileState) -> bool {
+    match (node, state) {
+        (Node::File { digest, executable }, FileState::File { digest: found, stamp }) => {
+            digest == found && *executable == stamp.is_executable()
+        }
+        (Node::Symlink { target }, FileState::Symlink { target: found, .. }) => **target == **found,
+        _ => false,
     }
 }
 

@@ -529,6 +529,13 @@ pub const CODES: &[Code] = &[
                     composition, in `with`), at a version that is compatible with the one imported.",
     },
     Code {
+        name: "unsupported-engine",
+        summary: "an engine for JavaScript that this version can't build with",
+        paragraph: "JavaScript is run by an engine inside the component. This version has QuickJS, which is small and \
+                    serves commands, libraries and `wasi:http`; it has no `fetch` and no streams of the web. A component \
+                    made with another engine can still take part: build it with its own tools and give the file as `path`.",
+    },
+    Code {
         name: "unsupported-language",
         summary: "a language that this version does not compile",
         paragraph: "The language is known, but the rule that compiles it is not part of this version. A component in any \

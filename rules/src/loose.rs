@@ -73,6 +73,7 @@ pub fn native_code(table: &Table, store: &Path, component: &[u8], cancel: &Cance
         builtins: table,
         clock: &MonotonicClock::start(),
         cancel,
+        is_explained: &|_, _| true,
     };
     let outcome = build(&graph, &request, &services, &mut History::default(), &mut |_: Event<'_>| {});
     if let Some(failure) = outcome.failures.into_values().next() {

@@ -70,6 +70,8 @@ pub struct Lowering<'a> {
     pub platform: &'a BTreeMap<String, String>,
     /// How native code is optimised.
     pub level: OptLevel,
+    /// What native code of this machine depends on besides the component.
+    pub native_platform: &'a str,
     /// Seconds since 1970 at which virtual time starts.
     pub epoch_seconds: u64,
     /// Whether tools are told to leave out when they run.
@@ -95,10 +97,8 @@ pub fn lower(manifest: &Manifest, plan: &Plan, facts: Facts, settings: &Settings
         manifest,
         function: settings.function,
         platform: &settings.platform,
-        level: match settings.profile {
-            Profile::Release => OptLevel::Speed,
-            Profile::Debug => OptLevel::None,
-        },
+        level: crate::builtin::native::level(settings.profile),
+        native_platform: &settings.native_platform,
         epoch_seconds: facts.epoch_seconds,
         reproducible: settings.reproducible,
         sources,
@@ -250,7 +250,7 @@ impl Lower<'_, '_> {
 
     /// What every finished component gets: native code, an archive, a place in the project.
     fn finish(&mut self, name: &Spanned<TargetName>, kind: TargetKind, checked: Checked) -> Target {
-        let native = native::lower(self.lowering, name, &checked, &self.settings.native_platform);
+        let native = native::lower(self.lowering, name, &checked);
         let package = package::lower(self.lowering, name, &checked);
         let to = self.output_path(name.as_str());
         let export = Export { action: checked.component.0, output: checked.component.1.clone(), to: to.clone() };

@@ -1,8 +1,8 @@
-//! What a failed action had looked for and did not declare: read from what it said, because the one line that is missing
-//! in `run.toml` is what its author wants to know.
+//! What a failed action had looked for and did not declare: read from what it said, or from what the engine saw it look for
+//! where it said nothing, because the one line that is missing in `run.toml` is what its author wants to know.
 //!
-//! Tools name the path they did not find. Where that path exists, in the project or on the machine, it was the sandbox
-//! that hid it. Nothing is inferred from a path that exists nowhere: that is an ordinary mistake, told by the tool.
+//! Most tools name the path they did not find. Where that path exists, in the project or on the machine, it was the
+//! sandbox that hid it. Nothing is inferred from a path that exists nowhere: that is an ordinary mistake, told by the tool.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -34,6 +34,8 @@ pub struct Asker<'a> {
     pub path: &'a [PathBuf],
     /// Whether a path of the project is among its inputs: what it has, it was not denied.
     pub has: &'a dyn Fn(&RelPath) -> bool,
+    /// Whether a path of the project is one that it leaves: that it is not there yet is no news.
+    pub leaves: &'a dyn Fn(&RelPath) -> bool,
 }
 
 /// The most things that are told: the first one missing is usually the reason for the others.
@@ -65,6 +67,71 @@ pub fn look(said: &str, asker: &Asker<'_>) -> Vec<Undeclared> {
         }
     }
     found
+}
+
+/// Reads what an action was seen to look for in vain: absolute paths, in order. Programs look for much that they can do
+/// without, so what the machine has is told only where nothing of the project was missed.
+#[must_use]
+pub fn of_lookups(lookups: &[String], asker: &Asker<'_>) -> Vec<Undeclared> {
+    let is_noise = |path: &&String| {
+        let path = Path::new(path);
+        EVERYBODYS.iter().any(|there| path.starts_with(there))
+            || path.components().any(|part| HIDDEN.iter().any(|name| part.as_os_str() == *name))
+    };
+    let told = |of_the_project: bool| {
+        let mut found = Vec::new();
+        for path in lookups.iter().filter(|path| !is_noise(path)) {
+            let is_inside = Path::new(path).starts_with(asker.inside);
+            let path_inside = || RelPath::new(path.strip_prefix(asker.inside)?.strip_prefix('/')?).ok();
+            if is_inside != of_the_project || path_inside().is_some_and(|path| (asker.leaves)(&path)) {
+                continue;
+            }
+            let told = program(path, asker).or_else(|| file(path, asker));
+            found.extend(told.filter(|told| !found.contains(told)));
+        }
+        found.truncate(N_TOLD_MAX);
+        found
+    };
+    let of_the_project = told(true);
+    if of_the_project.is_empty() { told(false) } else { of_the_project }
+}
+
+/// Where the loader, the C library and nearly every program look, and manage without.
+const EVERYBODYS: &[&str] = &[
+    "/dev",
+    "/etc/host.conf",
+    "/etc/inputrc",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.preload",
+    "/etc/localtime",
+    "/etc/locale.alias",
+    "/etc/nsswitch.conf",
+    "/etc/resolv.conf",
+    "/etc/terminfo",
+    "/lib",
+    "/lib64",
+    "/proc",
+    "/run",
+    "/sys",
+    "/tmp",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/usr/share/locale",
+    "/usr/share/terminfo",
+    "/usr/share/zoneinfo",
+    "/var/run",
+];
+
+/// What tools look for in every directory above the one they are in, and nobody declares.
+const HIDDEN: &[&str] = &[".git", ".hg", ".jj", ".svn", ".run"];
+
+/// An executable of the machine, looked for where the machine has it.
+fn program(path: &str, asker: &Asker<'_>) -> Option<Undeclared> {
+    let path = Path::new(path);
+    let is_there = asker.path.iter().any(|directory| path.parent() == Some(directory.as_path())) && path.is_file();
+    let name = path.file_name()?.to_str().filter(|_| is_there && asker.kind == TargetKind::Command)?;
+    Some(tool(name, asker))
 }
 
 /// What tools say of a file that is not there, in lower case.
@@ -116,10 +183,14 @@ fn missing_tool(line: &str, asker: &Asker<'_>) -> Option<Undeclared> {
     let name = word_before(line, &["command not found", "not found", "no such file or directory"])?;
     let is_name = !name.contains('/') && !name.is_empty();
     let is_there = || asker.path.iter().any(|dir| dir.join(name).is_file());
-    (asker.kind == TargetKind::Command && is_name && is_there()).then(|| Undeclared {
+    (asker.kind == TargetKind::Command && is_name && is_there()).then(|| tool(name, asker))
+}
+
+fn tool(name: &str, asker: &Asker<'_>) -> Undeclared {
+    Undeclared {
         what: format!("the program `{name}`"),
         help: format!("add `\"{name}\"` to `tools` of the command `{}`", asker.name),
-    })
+    }
 }
 
 /// The word in front of `: PHRASE`.
@@ -189,6 +260,19 @@ mod tests {
     use super::*;
 
     fn told(kind: TargetKind, said: &str) -> Vec<String> {
+        told_by(kind, &|asker| look(said, asker))
+    }
+
+    fn seen(lookups: &[&str]) -> Vec<String> {
+        let lookups: Vec<String> = lookups.iter().map(|path| (*path).to_owned()).collect();
+        told_by(TargetKind::Command, &|asker| {
+            let beside = asker.project.parent().unwrap().display().to_string();
+            let lookups: Vec<String> = lookups.iter().map(|path| path.replace("[BESIDE]", &beside)).collect();
+            of_lookups(&lookups, asker)
+        })
+    }
+
+    fn told_by(kind: TargetKind, look: &dyn Fn(&Asker<'_>) -> Vec<Undeclared>) -> Vec<String> {
         let project = tempfile::tempdir().unwrap();
         let root = project.path().canonicalize().unwrap().join("project");
         std::fs::create_dir_all(root.join("design")).unwrap();
@@ -199,9 +283,12 @@ mod tests {
         std::fs::write(bin.join("jq"), "").unwrap();
         let has = |path: &RelPath| path.as_str() == "make.sh";
         std::fs::write(root.join("make.sh"), "").unwrap();
-        let asker = Asker { name: "tokens", kind, project: &root, inside: "/build/work", path: &[bin], has: &has };
+        let leaves = |path: &RelPath| path.as_str() == "out.txt";
+        std::fs::write(root.join("out.txt"), "").unwrap();
+        let (name, inside, path) = ("tokens", "/build/work", [bin]);
+        let asker = Asker { name, kind, project: &root, inside, path: &path, has: &has, leaves: &leaves };
         let place = root.parent().unwrap().display().to_string();
-        look(said, &asker).into_iter().map(|u| format!("{}; {}", u.what, u.help).replace(&place, "…")).collect()
+        look(&asker).into_iter().map(|u| format!("{}; {}", u.what, u.help).replace(&place, "…")).collect()
     }
 
     #[test]
@@ -228,6 +315,21 @@ mod tests {
         assert!(outside[0].starts_with("`…/beside.txt`, which is on this machine"), "{outside:?}");
         assert_eq!(told(TargetKind::Command, "cat: ../nowhere.txt: No such file or directory"), [""; 0]);
         assert_eq!(told(TargetKind::Command, "src/lib.rs:3: unknown name `design/tokens.txt`"), [""; 0]);
+    }
+
+    #[test]
+    fn what_was_seen_is_told_where_it_exists_and_the_project_comes_first() {
+        let lookups = ["/etc/ld.so.preload", "[BESIDE]/beside.txt", "/build/work/design/tokens.txt", "/build/work/no"];
+        let expected = [
+            "`design/tokens.txt`, which is in the project and not among its inputs; add `\"design/tokens.txt\"` to `inputs` of `tokens`",
+        ];
+        assert_eq!(seen(&lookups), expected);
+        let outside = seen(&lookups[..2]);
+        assert!(outside[0].starts_with("`…/beside.txt`, which is on this machine"), "{outside:?}");
+        let tool = seen(&["[BESIDE]/bin/jq", "[BESIDE]/bin/none"]);
+        assert_eq!(tool, ["the program `jq`; add `\"jq\"` to `tools` of the command `tokens`"]);
+        let no_news = ["/build/work/make.sh", "/build/work/out.txt", "/build/work/.git/HEAD", "/proc/1/maps", "/build"];
+        assert_eq!(seen(&no_news), [""; 0]);
     }
 
     #[test]

@@ -32,7 +32,7 @@ use run_engine::testing::weather::{Tally, Weather};
 
 use super::hands::{Hands, Lie};
 use super::model::{FUNCTION, Model, id, label, path};
-use crate::support::given;
+use super::seeds;
 
 /// How many seeds each part of the suite runs.
 const SEEDS: u64 = 400;
@@ -41,16 +41,9 @@ const PROCESSES_MAX: usize = 8;
 /// Within how many seeds a planted bug has to be found.
 const SEEDS_TO_FIND: u64 = 200;
 
-/// Runs its part of all seeds: the suite's, as many as `RUN_SEEDS` says, or the one that `RUN_SEED` says.
 fn run_part(part: u64, of: u64) {
-    let number = |name| given(name).map(|text| text.parse::<u64>().expect("a number of seeds"));
     let stage = Stage::new(PROCESSES_MAX);
-    let seeds: Box<dyn Iterator<Item = u64>> = match (number("RUN_SEED"), number("RUN_SEEDS")) {
-        (Some(seed), _) if seed % of == part => Box::new(std::iter::once(seed)),
-        (Some(_), _) => Box::new(std::iter::empty()),
-        (None, seeds) => Box::new((part..seeds.unwrap_or(of * SEEDS)).step_by(usize::try_from(of).expect("a few"))),
-    };
-    for seed in seeds {
+    for seed in seeds(part, of, SEEDS) {
         simulate(&stage, seed, None).unwrap_or_else(|e| {
             panic!("{e}\nrun it again with RUN_SEED={seed} cargo test -p run-cli --test suite simulate::disk")
         });
@@ -460,6 +453,7 @@ impl World<'_> {
                 builtins: &hands,
                 clock: process,
                 cancel: &Cancel::new(),
+                is_explained: &|_, _| true,
             },
             &mut history,
             &mut |event: Event<'_>| {

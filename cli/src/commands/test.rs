@@ -287,6 +287,7 @@ mod tests {
             status: Status::Exited(1),
             stdout: Vec::new(),
             stderr: b"expected: 5\n  actual: 4\n".to_vec(),
+            lookups: Vec::new(),
         };
         let took = Duration::from_millis(12);
         let built = || Ran::Built { unchanged: false, streams: Streams::default() };

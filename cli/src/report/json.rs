@@ -303,7 +303,7 @@ pub(crate) const fn field_name(field: Field) -> &'static str {
 
 fn failure(failure: &Failure) -> PublicFailure<'_> {
     match failure {
-        Failure::Ended { status, stdout, stderr } => {
+        Failure::Ended { status, stdout, stderr, .. } => {
             PublicFailure::Ended { status: status.to_string(), stdout: Bytes(stdout), stderr: Bytes(stderr) }
         }
         Failure::ChangedInput { path } => PublicFailure::ChangedInput { path: path.as_str() },

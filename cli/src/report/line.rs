@@ -125,7 +125,7 @@ pub(crate) const fn name_of(strength: Strength) -> &'static str {
 
 pub(super) fn failed(label: &str, took: &str, failure: &Failure) -> String {
     match failure {
-        Failure::Ended { status, stdout, stderr } => {
+        Failure::Ended { status, stdout, stderr, .. } => {
             format!("failed: {label}, {status}, {took}\n{}{}", quoted(stdout), quoted(stderr))
         }
         Failure::MissingOutput { path, stderr } => {

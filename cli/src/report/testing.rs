@@ -39,6 +39,7 @@ pub(crate) fn story(tell: &mut dyn FnMut(Event<'_>) -> String) -> String {
         status: Status::Exited(101),
         stdout: Vec::new(),
         stderr: b"error[E0425]: cannot find value `lenght` in this scope\n  --> src/lib.rs:12:5\n".to_vec(),
+        lookups: Vec::new(),
     };
     let [calc, component, app, compose, hello] = [0, 1, 2, 3, 4].map(ActionId);
     let path = RelPath::new("target/wasm/calc.wasm").expect("a path");

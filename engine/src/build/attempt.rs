@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::lookups;
 use super::worker::{Answer, Built, Common, Prepared, message_of};
-use crate::action::{Action, ActionId, Source, Work};
+use crate::action::{Action, ActionId, Source, Word, Work};
 use crate::digest::{ActionKey, BlobDigest};
 use crate::event::{Failure, Status};
 use crate::explain::{self, Reason};
 use crate::files::scan::IngestError;
+use crate::files::stamp::Stamp;
 use crate::history::Remembered;
 use crate::key::{self, InputRoot};
 use crate::path::RelPath;
@@ -193,7 +195,8 @@ pub(super) fn run(
     let _claim = match claim(common, &prepared.key) {
         Ok(Some(claim)) => claim,
         Ok(None) => {
-            let cancelled = Failure::Ended { status: Status::Cancelled, stdout: vec![], stderr: vec![] };
+            let cancelled =
+                Failure::Ended { status: Status::Cancelled, stdout: vec![], stderr: vec![], lookups: vec![] };
             return done(took(), cancelled);
         }
         Err(e) => return done(took(), machine(&e)),
@@ -209,7 +212,10 @@ pub(super) fn run(
     }
     let executed = match execute_healing(common, action, &prepared.root, accelerators) {
         Ok(executed) => executed,
-        Err(Trouble::Failure(failure)) => return done(took(), failure),
+        Err(Trouble::Failure(failure)) => {
+            let took = took();
+            return done(took, lookups::look(common, id, &prepared.root, failure));
+        }
         Err(Trouble::Lost(digest)) => {
             return match maker_of(action, digest, &prepared.producers) {
                 Some(producer) => Answer::Lost { consumer: id, producer, prepared },
@@ -308,20 +314,7 @@ fn execute(
 ) -> Result<Executed, Trouble> {
     bring_in(common, &root.staged)?;
     match &action.work {
-        Work::Process { argv } => {
-            let job = Job {
-                argv,
-                env: &action.env,
-                directory: action.directory.as_ref(),
-                staged: &root.staged,
-                mounts: &root.mounts,
-                outputs: &action.outputs,
-                network: action.network,
-                timeout: action.timeout,
-                blobs: common.services.blobs,
-            };
-            run_process(common, &job)
-        }
+        Work::Process { argv } => run_process(common, &job(common, action, argv, root)),
         Work::Builtin { name, args, .. } => {
             let accelerators = accelerator_files(common, accelerators);
             let call = Call {
@@ -334,6 +327,21 @@ fn execute(
             };
             run_builtin(common, action, &call)
         }
+    }
+}
+
+/// An action as its sandbox wants it.
+pub(super) fn job<'a>(common: &Common<'a>, action: &'a Action, argv: &'a [Word], root: &'a InputRoot) -> Job<'a> {
+    Job {
+        argv,
+        env: &action.env,
+        directory: action.directory.as_ref(),
+        staged: &root.staged,
+        mounts: &root.mounts,
+        outputs: &action.outputs,
+        network: action.network,
+        timeout: action.timeout,
+        blobs: common.services.blobs,
     }
 }
 
@@ -361,8 +369,15 @@ fn run_process(common: &Common<'_>, job: &Job<'_>) -> Result<Executed, Trouble> 
         Err(e) => return Err(Trouble::Failure(machine(&e))),
     };
     let (status, stdout, stderr) = (execution.status, execution.stdout, execution.stderr);
+    if (!status.is_success() || execution.outputs.is_err())
+        && let Some(gone) = find_gone(job)
+    {
+        // Whatever it says of that: it was given a tool, and did not have it.
+        let why = format!("`{}` was in use and is gone", gone.display());
+        return Err(Trouble::Failure(Failure::Machine { why }));
+    }
     if !status.is_success() {
-        return Err(Trouble::Failure(Failure::Ended { status, stdout, stderr }));
+        return Err(Trouble::Failure(Failure::Ended { status, stdout, stderr, lookups: vec![] }));
     }
     match execution.outputs {
         Ok(outputs) => Ok(Executed { outputs, stdout, stderr }),
@@ -370,6 +385,21 @@ fn run_process(common: &Common<'_>, job: &Job<'_>) -> Result<Executed, Trouble> 
         Err(OutputError::ChangedInput(path)) => Err(Trouble::Failure(Failure::ChangedInput { path })),
         Err(OutputError::Unfit { path, why }) => Err(Trouble::Failure(Failure::BadOutput { path, why })),
     }
+}
+
+/// A file that an action was to use in place and that is no longer there: somebody has deleted the store meanwhile, or a
+/// toolchain.
+fn find_gone(job: &Job<'_>) -> Option<PathBuf> {
+    let is_gone = |path: &PathBuf| Stamp::of(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+    job.mounts.iter().find_map(|(_, mounted)| {
+        let mut gone = None;
+        mounted.tree.walk(&mut |path, _| {
+            if gone.is_none() {
+                gone = Some(mounted.directory.join(path)).filter(is_gone);
+            }
+        });
+        gone
+    })
 }
 
 fn run_builtin(common: &Common<'_>, action: &Action, call: &Call<'_>) -> Result<Executed, Trouble> {
@@ -384,10 +414,15 @@ fn run_builtin(common: &Common<'_>, action: &Action, call: &Call<'_>) -> Result<
         Err(CallError::Bug(why)) => return Err(bug(why)),
     };
     if common.services.cancel.is_cancelled() && status != 0 {
-        return Err(Trouble::Failure(Failure::Ended { status: Status::Cancelled, stdout, stderr }));
+        return Err(Trouble::Failure(Failure::Ended { status: Status::Cancelled, stdout, stderr, lookups: vec![] }));
     }
     if status != 0 {
-        return Err(Trouble::Failure(Failure::Ended { status: Status::Exited(status), stdout, stderr }));
+        return Err(Trouble::Failure(Failure::Ended {
+            status: Status::Exited(status),
+            stdout,
+            stderr,
+            lookups: vec![],
+        }));
     }
     let mut returned: BTreeMap<RelPath, Vec<u8>> = outputs.into_iter().collect();
     let mut outputs = Vec::new();

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod export;
+mod lookups;
 mod remember;
 mod repeat;
 mod worker;
@@ -70,6 +71,9 @@ pub struct Services<'a> {
     pub clock: &'a dyn Clock,
     /// Asks for an early end.
     pub cancel: &'a Cancel,
+    /// Whether what a process wrote before it failed, to standard output and to standard error, explains that. Where it
+    /// does not, and is short, the process is run once more to see what it looks for in vain.
+    pub is_explained: &'a (dyn Fn(ActionId, [&[u8]; 2]) -> bool + Sync),
 }
 
 /// What a build came to. A compiler that exits 1 is a result of the build, not an error of the engine.

@@ -261,6 +261,7 @@ mod tests {
             builtins: &toys,
             clock: &clock,
             cancel: &cancel,
+            is_explained: &|_, _| true,
         };
         let wanted = [ActionId(1), ActionId(2)];
         let request = Request {

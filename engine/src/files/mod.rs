@@ -1,6 +1,7 @@
 //! Between directories and trees: reading workspace files without reading them twice, and making trees exist on disk.
 
 pub mod capture;
+pub(crate) mod ground;
 pub mod links;
 pub mod materialize;
 pub mod scan;

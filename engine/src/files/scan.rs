@@ -4,7 +4,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(any(test, feature = "testing"))]
+use super::ground::Ground;
 use super::stamp::Stamp;
+#[cfg(any(test, feature = "testing"))]
+use super::stat_cache::digest_files_on;
 use super::stat_cache::{FileError, FileState, Problem, StatCache, digest_files};
 use crate::digest::{BlobDigest, DigestFunction};
 use crate::path::RelPath;
@@ -28,10 +32,32 @@ pub struct Scanned {
 /// Every file that is missing, not a regular file, or a symbolic link that is absolute or leaves `root`: in their
 /// order, at least one.
 pub fn scan(root: &Path, files: &[RelPath], cache: &mut StatCache) -> Result<Scanned, Vec<FileError>> {
+    put_together(root, files, digest_files(root, files, cache))
+}
+
+/// The same on a simulated disk.
+///
+/// # Errors
+/// As for [`scan`].
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn scan_on(
+    ground: &dyn Ground,
+    root: &Path,
+    files: &[RelPath],
+    cache: &mut StatCache,
+) -> Result<Scanned, Vec<FileError>> {
+    put_together(root, files, digest_files_on(ground, files, cache))
+}
+
+fn put_together(
+    root: &Path,
+    files: &[RelPath],
+    states: Vec<Result<FileState, FileError>>,
+) -> Result<Scanned, Vec<FileError>> {
     let mut scanned = Scanned { tree: Tree::new(), sources: Sources::default(), stamps: Vec::new() };
     let mut errors = Vec::new();
     let shared: Arc<Path> = root.into();
-    for (path, state) in files.iter().zip(digest_files(root, files, cache)) {
+    for (path, state) in files.iter().zip(states) {
         match state.and_then(|state| scanned.add(&shared, path, state)) {
             Ok(()) => {}
             Err(error) => errors.push(error),

@@ -13,12 +13,13 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use rayon::prelude::*;
-use rustix::fs::{Mode, OFlags};
 
+use super::ground::Ground;
 use super::stamp::{Kind, Stamp};
 use crate::digest::{BlobDigest, Digest, DigestFunction};
 use crate::path::RelPath;
 use crate::sealed::{Fields, Seal, push_sized};
+use crate::store::volume::Stream;
 
 const SEAL: Seal = Seal { kind: *b"STAT", version: 1 };
 
@@ -213,15 +214,24 @@ impl StatCache {
 ///
 /// Each answer stands alone: a missing file doesn't keep the others from being looked at.
 pub fn digest_files(root: &Path, files: &[RelPath], cache: &mut StatCache) -> Vec<Result<FileState, FileError>> {
-    let dir = File::open(root);
+    match File::open(root) {
+        Ok(dir) => digest_files_on(&dir, files, cache),
+        Err(e) => {
+            let no_root = |path: &RelPath| FileError { path: path.clone(), problem: io::Error::from(e.kind()).into() };
+            files.iter().map(|path| Err(no_root(path))).collect()
+        }
+    }
+}
+
+/// The same in a directory that is there.
+pub(crate) fn digest_files_on(
+    ground: &dyn Ground,
+    files: &[RelPath],
+    cache: &mut StatCache,
+) -> Vec<Result<FileState, FileError>> {
     let known = &*cache;
-    let state_of = |path: &RelPath| {
-        let found = match &dir {
-            Ok(dir) => look(dir, path, known),
-            Err(e) => Err(io::Error::from(e.kind()).into()),
-        };
-        found.map_err(|problem| FileError { path: path.clone(), problem })
-    };
+    let state_of =
+        |path: &RelPath| look(ground, path, known).map_err(|problem| FileError { path: path.clone(), problem });
     // A project of many small targets asks for a few files at a time, and waking the pool costs more than those.
     let states: Vec<_> = if files.len() <= FEW_FILES {
         files.iter().map(state_of).collect()
@@ -236,15 +246,15 @@ pub fn digest_files(root: &Path, files: &[RelPath], cache: &mut StatCache) -> Ve
     states
 }
 
-fn look(dir: &File, path: &RelPath, known: &StatCache) -> Result<FileState, Problem> {
-    let stamp = Stamp::below(dir, path.as_str())?;
+fn look(ground: &dyn Ground, path: &RelPath, known: &StatCache) -> Result<FileState, Problem> {
+    let stamp = ground.stamp(path.as_str())?;
     match stamp.kind() {
         Kind::File => match known.find(path, &stamp) {
             Some(digest) => Ok(FileState::File { digest, stamp }),
-            None => read(dir, path, known.function),
+            None => read(ground, path, known.function),
         },
         Kind::Symlink => {
-            let target = rustix::fs::readlinkat(dir, path.as_str(), Vec::new()).map_err(io::Error::from)?;
+            let target = ground.target(path.as_str())?;
             // Lossy only on the way to being refused by name: trees hold UTF-8.
             let target = target.into_string().map_err(|e| Problem::LinkLeaves {
                 target: String::from_utf8_lossy(e.into_cstring().as_bytes()).into_owned(),
@@ -256,17 +266,15 @@ fn look(dir: &File, path: &RelPath, known: &StatCache) -> Result<FileState, Prob
 }
 
 /// Reads a file, and again when it changed meanwhile, so that the digest is that of one moment.
-fn read(dir: &File, path: &RelPath, function: DigestFunction) -> Result<FileState, Problem> {
+fn read(ground: &dyn Ground, path: &RelPath, function: DigestFunction) -> Result<FileState, Problem> {
     for _ in 0..READS_MAX {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = rustix::fs::openat(dir, path.as_str(), flags, Mode::empty()).map_err(io::Error::from)?;
-        let mut file = File::from(file);
-        let stamp = Stamp::of_file(&file)?;
+        let file = ground.open(path.as_str())?;
+        let stamp = file.stamp()?;
         if stamp.kind() != Kind::File {
             return Err(Problem::NotAFile);
         }
-        let digest: BlobDigest = function.digest_reader(&mut file)?;
-        if Stamp::of_file(&file)? == stamp && digest.size_bytes() == stamp.size_bytes {
+        let digest: BlobDigest = function.digest_reader(&mut Stream(&*file))?;
+        if file.stamp()? == stamp && digest.size_bytes() == stamp.size_bytes {
             return Ok(FileState::File { digest, stamp });
         }
     }

@@ -107,6 +107,10 @@ impl Sandbox for Strongest {
     fn run(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Execution, SandboxError> {
         self.chosen().sandbox.run(job, cancel)
     }
+
+    fn lookups(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Vec<String>, SandboxError> {
+        self.chosen().sandbox.lookups(job, cancel)
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -50,6 +50,16 @@ pub trait Sandbox: Send + Sync {
     /// # Errors
     /// [`SandboxError`] when the process could not be run at all; that it failed is not an error.
     fn run(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Execution, SandboxError>;
+
+    /// Runs a process that failed once more, only to see what it looks for in vain: absolute paths as it sees them, in
+    /// order, each once. None where this sandbox can't see that.
+    ///
+    /// # Errors
+    /// [`SandboxError`] when the process could not be run at all.
+    fn lookups(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Vec<String>, SandboxError> {
+        let _ = (job, cancel);
+        Ok(Vec::new())
+    }
 }
 
 /// One process to run.

@@ -135,6 +135,7 @@ impl DiskStore {
         self.carry_over(path, &stamp, touched);
         stamp = touched;
         let opened = Opened { path: path.to_owned(), handle, stamp };
+        // Whoever reads it would find this out too; here it costs no reading.
         if stamp.size_bytes != digest.size_bytes() {
             self.discard(&opened)?;
             return Ok(None);

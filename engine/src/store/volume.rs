@@ -89,7 +89,7 @@ pub(super) fn read(volume: &dyn Volume, path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// An open file as something to read from and write to.
-pub(super) struct Stream<'a>(pub(super) &'a dyn Handle);
+pub(crate) struct Stream<'a>(pub(crate) &'a dyn Handle);
 
 impl Read for Stream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -30,7 +30,7 @@ pub const STORE: &str = "/simulated/store";
 const STEPS_MAX: u64 = 400_000;
 
 /// How coarse the times of files are: that of a kernel which ticks 250 times a second.
-const TICK_NS: i64 = 4_000_000;
+pub(super) const TICK_NS: i64 = 4_000_000;
 
 /// A bug to be found: the disk does what one in the store's use of it would come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub enum Defect {
     NothingForgotten,
     /// Damaged blobs are not removed.
     DamageKept,
+    /// Only the time that anybody can set tells that a file was changed.
+    ChangesUntold,
 }
 
 /// A disk, a clock and the processes of the moment.
@@ -64,6 +66,8 @@ pub(super) struct State {
     pub(super) directories: BTreeSet<PathBuf>,
     pub(super) inodes: Vec<Inode>,
     pub(super) now_ns: i64,
+    /// When its ticks begin, which is another moment whenever the clock is set.
+    pub(super) phase_ns: i64,
     pub(super) uptime: Duration,
     pub(super) n_named: u64,
     pub(super) steps_left: u64,
@@ -106,6 +110,7 @@ impl Machine {
             directories: BTreeSet::from([ROOT.into()]),
             inodes: Vec::new(),
             now_ns: 1_700_000_000_000_000_000,
+            phase_ns: 0,
             uptime: Duration::ZERO,
             n_named: 0,
             steps_left: 0,
@@ -206,7 +211,7 @@ impl Machine {
 impl State {
     /// The present time as files get it.
     pub(super) const fn file_time_ns(&self) -> i64 {
-        self.now_ns - self.now_ns.rem_euclid(TICK_NS)
+        self.now_ns - (self.now_ns - self.phase_ns).rem_euclid(TICK_NS)
     }
 
     pub(super) fn new_inode(&mut self, mode: u32) -> usize {
@@ -225,6 +230,7 @@ impl State {
 
     pub(super) fn stamp(&self, inode: usize) -> Stamp {
         let Inode { bytes, mtime_ns, ctime_ns, mode, .. } = &self.inodes[inode];
+        let ctime_ns = if self.defect == Some(Defect::ChangesUntold) { mtime_ns } else { ctime_ns };
         let (mtime_ns, ctime_ns, mode) = (*mtime_ns, *ctime_ns, *mode);
         Stamp { size_bytes: bytes.len() as u64, mtime_ns, ctime_ns, inode: inode as u64, mode }
     }

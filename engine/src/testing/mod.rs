@@ -8,3 +8,4 @@ pub mod tool;
 pub mod turns;
 mod volume;
 pub mod weather;
+pub mod workspace;

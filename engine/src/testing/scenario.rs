@@ -351,6 +351,7 @@ impl Stage {
                 builtins: &self.toys,
                 clock: self.toys.clock(),
                 cancel: &Cancel::new(),
+                is_explained: &|_, _| true,
             },
             &mut history,
             &mut |event: Event<'_>| told.hear(&event),

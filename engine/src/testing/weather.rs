@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::machine::{Inode, Life, STORE, State};
+use super::machine::{Inode, Life, STORE, State, TICK_NS};
 
 /// What is to be expected at each step: chances in a hundred thousand.
 #[derive(Debug, Clone, Copy, Default)]
@@ -73,6 +73,7 @@ impl State {
         if self.happens(setbacks) {
             self.tally.setbacks += 1;
             self.now_ns -= self.rng.below(7_200_000_000_000) as i64;
+            self.phase_ns = self.rng.below(TICK_NS as usize) as i64;
         }
         if self.happens(power_cuts) {
             self.cut_power();

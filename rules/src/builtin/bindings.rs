@@ -30,6 +30,13 @@ pub(super) fn zig(call: &Call<'_>) -> Result<Returned, CallError> {
     Ok(answer(bindings::zig::generate(&world, name, main, named.find("program").is_some())))
 }
 
+/// TypeScript declarations. `entry=PATH` is the file that implements the world, as the proof imports it.
+pub(super) fn typescript(call: &Call<'_>) -> Result<Returned, CallError> {
+    let named = Named::parse(call.args)?;
+    let (world, name, entry) = (asked(call)?, named.get("name")?, named.get("entry")?);
+    Ok(answer(bindings::typescript::generate(&world, name, entry)))
+}
+
 /// The arguments for a world called `name`.
 #[must_use]
 pub fn arguments(name: &str, is_program: bool) -> Vec<String> {

@@ -91,6 +91,14 @@ pub const ZIG_BINDINGS: Builtin = Builtin {
     run: |_, call| bindings::zig(call),
 };
 
+/// World → TypeScript declarations.
+pub const TYPESCRIPT_TYPES: Builtin = Builtin {
+    name: "typescript-types",
+    revision: 1,
+    crates: &["wit-component", "wit-parser"],
+    run: |_, call| bindings::typescript(call),
+};
+
 /// World and QuickJS → engine.
 pub const QUICKJS_ENGINE: Builtin = Builtin {
     name: "quickjs-engine",
@@ -120,6 +128,7 @@ pub const ALL: &[&Builtin] = &[
     &PACKAGE,
     &C_BINDINGS,
     &ZIG_BINDINGS,
+    &TYPESCRIPT_TYPES,
     &QUICKJS_ENGINE,
     &QUICKJS_SNAPSHOT,
 ];

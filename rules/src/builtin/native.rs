@@ -8,6 +8,7 @@ use wasmtime::component::Component;
 
 use super::{Named, Table, component, native_code};
 use crate::host::{LoadError, OptLevel, Runtime};
+use crate::manifest::Profile;
 
 /// One engine for each level, made on first use and shared by every thread.
 #[derive(Default)]
@@ -27,6 +28,15 @@ impl Runtimes {
             OptLevel::None => &self.none,
         };
         slot.get_or_init(|| Runtime::new(level)).as_ref().map_err(Clone::clone)
+    }
+}
+
+/// How native code is optimised in a profile.
+#[must_use]
+pub const fn level(profile: Profile) -> OptLevel {
+    match profile {
+        Profile::Release => OptLevel::Speed,
+        Profile::Debug => OptLevel::None,
     }
 }
 

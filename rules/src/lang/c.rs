@@ -41,11 +41,8 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         tree: Tree::new(),
         produced: vec![],
         uses: vec![],
-        work: StepWork::Process {
-            program: ("base", Tools::program("sh")?),
-            args: zig::libc(),
-            env: BTreeMap::new(),
-        },
+        given: vec![],
+        work: StepWork::Process { program: ("base", Tools::program("sh")?), args: zig::libc(), env: BTreeMap::new() },
         outputs: vec![at(zig::LIBC_DIRECTORY)],
         toolchains: [("base", gatherer.tools.base()?), (zig::NAME, toolchain.clone())].into(),
         network: false,
@@ -55,9 +52,11 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         tree: gatherer.world_tree(world)?,
         produced: vec![],
         uses: vec![],
+        given: vec![],
         work: StepWork::Builtin {
             builtin: &builtin::C_BINDINGS,
             args: bindings::arguments(world.short_name(), is_program),
+            native: None,
         },
         outputs: bound.iter().map(|file| bindings::left(file)).collect(),
         toolchains: BTreeMap::new(),
@@ -71,6 +70,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         tree: gatherer.mixed_tree(&files.iter().map(|file| (file.clone(), Content::Project)).collect(), asked)?,
         produced: asked.produced.to_vec(),
         uses: [from_libc].into_iter().chain(from_bindings).collect(),
+        given: vec![],
         work: StepWork::Process {
             program: (zig::NAME, at(zig::PROGRAM)),
             args: zig::cc(&linked, &includes, is_program, asked.profile),

@@ -5,7 +5,9 @@
 //! once.
 
 mod c;
+mod javascript;
 mod rust;
+mod typescript;
 mod wat;
 mod zig;
 
@@ -30,7 +32,7 @@ pub struct Row {
 }
 
 /// Every language this version builds.
-pub const ROWS: &[Row] = &[rust::ROW, zig::ROW, c::ROW, wat::ROW];
+pub const ROWS: &[Row] = &[rust::ROW, zig::ROW, c::ROW, wat::ROW, javascript::ROW, typescript::ROW];
 
 /// The row of a language.
 #[must_use]
@@ -87,6 +89,8 @@ pub struct Step {
     pub produced: Vec<RelPath>,
     /// What earlier steps left: which step, which part of it, where to put it in the project.
     pub uses: Vec<(usize, RelPath, RelPath)>,
+    /// What else it is given, by its path in the input root (`None` is the root itself): beside the project's files.
+    pub given: Vec<(Option<RelPath>, Given)>,
     /// What is done.
     pub work: StepWork,
     /// What it leaves behind, by its path in the project.
@@ -95,6 +99,33 @@ pub struct Step {
     pub toolchains: BTreeMap<&'static str, Arc<MountedTree>>,
     /// Whether it gets things from the network that a lockfile names by digest.
     pub network: bool,
+}
+
+impl Step {
+    /// A step that is given nothing yet.
+    #[must_use]
+    pub fn new(name: &'static str, work: StepWork, outputs: Vec<RelPath>) -> Self {
+        Self {
+            name,
+            tree: Tree::new(),
+            produced: vec![],
+            uses: vec![],
+            given: vec![],
+            work,
+            outputs,
+            toolchains: BTreeMap::new(),
+            network: false,
+        }
+    }
+}
+
+/// A part of an input root that is no file of the project.
+#[derive(Debug, Clone)]
+pub enum Given {
+    /// Something known.
+    Tree(Tree),
+    /// Part of what an earlier step left.
+    Step(usize, RelPath),
 }
 
 /// What a step does.
@@ -115,5 +146,9 @@ pub enum StepWork {
         builtin: &'static crate::builtin::Builtin,
         /// Its arguments.
         args: Vec<String>,
+        /// An earlier [`StepWork::Native`] step that makes it fast, and can't change what it leaves.
+        native: Option<usize>,
     },
+    /// Compiles the component that it is [given](Step::given) to code of this machine, for later steps to run.
+    Native,
 }

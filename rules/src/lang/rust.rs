@@ -79,6 +79,7 @@ fn step(
         tree,
         produced,
         uses,
+        given: vec![],
         work: StepWork::Process {
             program: ("base", Tools::program(&shell)?),
             args: words.map(Word::from).collect(),

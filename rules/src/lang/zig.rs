@@ -38,19 +38,22 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         tree: gatherer.world_tree(world)?,
         produced: vec![],
         uses: vec![],
-        work: StepWork::Builtin { builtin: &builtin::ZIG_BINDINGS, args },
+        given: vec![],
+        work: StepWork::Builtin { builtin: &builtin::ZIG_BINDINGS, args, native: None },
         outputs: text::files().map(bindings::left).collect(),
         toolchains: BTreeMap::new(),
         network: false,
     };
     let at = |constant: &str| RelPath::new(constant).expect("a constant that is a path");
     let base = gatherer.tools.base()?;
-    let sh = |args| StepWork::Process { program: ("base", Tools::program("sh").expect("a name")), args, env: [].into() };
+    let sh =
+        |args| StepWork::Process { program: ("base", Tools::program("sh").expect("a name")), args, env: [].into() };
     let std = Step {
         name: "std",
         tree: Tree::new(),
         produced: vec![],
         uses: vec![],
+        given: vec![],
         work: sh(zig::std(target)),
         outputs: vec![at(zig::STD_DIRECTORY)],
         toolchains: [("base", base.clone()), (zig::NAME, toolchain.clone())].into(),
@@ -63,6 +66,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         tree: gatherer.mixed_tree(&files.into_iter().map(|file| (file, Content::Project)).collect(), asked)?,
         produced: asked.produced.to_vec(),
         uses: from_bindings.chain([from_std]).collect(),
+        given: vec![],
         work: sh(zig::compile(&beside(text::ROOT), target, asked.profile)),
         outputs: vec![at(zig::MODULE)],
         toolchains: [("base", base), (zig::NAME, toolchain)].into(),

@@ -30,7 +30,7 @@ const LANGUAGE_KEYS: &[(&str, &[Language])] = &[
     ("features", &[Language::Rust]),
     ("compiler", &[Language::Go]),
     ("engine", &[Language::JavaScript, Language::TypeScript]),
-    ("typecheck", &[Language::Python, Language::TypeScript]),
+    ("typecheck", &[Language::TypeScript]),
 ];
 
 /// Checks a text. The problems are in no order; the manifest may be there although some of them are errors.

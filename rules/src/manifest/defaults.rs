@@ -91,6 +91,8 @@ fn component(raw: RawComponent) -> Option<Component> {
                 sources: raw.sources.map_or(Sources::Language, |patterns| Sources::Matching(patterns.value)),
                 rust_target: raw.target.map_or(RustTarget::Wasip2, |target| target.value),
                 features: raw.features.map(|features| features.value).unwrap_or_default(),
+                engine: raw.engine,
+                typecheck: raw.typecheck.is_none_or(|typecheck| typecheck.value),
                 language_keys,
             }))
         }

@@ -235,6 +235,10 @@ pub struct Source {
     pub rust_target: RustTarget,
     /// The cargo features to enable.
     pub features: Vec<Spanned<String>>,
+    /// The engine that runs JavaScript, where one is named.
+    pub engine: Option<Spanned<String>>,
+    /// Whether TypeScript is checked.
+    pub typecheck: bool,
     /// The keys given that only some languages have; see [`Source::problems_in`].
     language_keys: Vec<Spanned<&'static str>>,
 }

@@ -238,7 +238,7 @@ pub(super) static COMPONENT: Table = Table {
             "\"quickjs\"",
             "Which engine runs JavaScript inside the component.",
         ),
-        key("typecheck", Shape::Bool, "true", "Whether types are checked before building (Python, TypeScript)."),
+        key("typecheck", Shape::Bool, "true", "Whether TypeScript is checked before it is built."),
         key(
             "capabilities",
             CAPABILITIES,

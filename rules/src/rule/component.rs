@@ -4,10 +4,10 @@ use run_engine::action::{Action, ActionId, Input, Network, Slot, Source, Word, W
 use run_engine::path::RelPath;
 use run_engine::tree::{Node, Tree};
 
-use super::{TOOLCHAIN, builtin, environment, known, made, path, search_path, work};
+use super::{TOOLCHAIN, builtin, environment, known, made, native, path, search_path, work};
 use crate::builtin as builtins;
 use crate::facts::ComponentFacts;
-use crate::lang::{Recipe, Step, StepWork, Yields};
+use crate::lang::{Given, Recipe, Step, StepWork, Yields};
 use crate::lower::Lowering;
 use crate::manifest::Component;
 use crate::step::interface::Shape;
@@ -88,10 +88,21 @@ fn action(lowering: &Lowering<'_>, component: &Component, step: &Step, before: &
         let maker = lowering.maker_of(file).expect("facts checked that it is made by a target it depends on");
         inputs.push(made(work().join(file), maker));
     }
-    match &step.work {
-        StepWork::Builtin { builtin: function, args } => {
-            Action { outputs: step.outputs.clone(), varying, ..builtin(label, place, function, args.clone(), inputs) }
+    inputs.extend(step.given.iter().map(|(at, given)| match given {
+        Given::Tree(tree) => Input { at: at.clone(), source: Source::Tree(tree.clone()) },
+        Given::Step(index, from) => {
+            Input { at: at.clone(), source: Source::Output { action: before[*index], path: from.clone() } }
         }
+    }));
+    match &step.work {
+        StepWork::Builtin { builtin: function, args, native: compiled } => {
+            let accelerator =
+                |index: &usize| (builtins::NATIVE_CODE.to_owned(), before[*index], builtins::native_code());
+            let accelerators = compiled.iter().map(accelerator).collect();
+            let action = builtin(label, place, function, args.clone(), inputs);
+            Action { outputs: step.outputs.clone(), varying, accelerators, ..action }
+        }
+        StepWork::Native => native::action(lowering, label, place, inputs),
         StepWork::Process { program: (toolchain, program), args, env } => {
             for (name, tree) in &step.toolchains {
                 let at = path(&format!("{TOOLCHAIN}/{name}"));

@@ -35,7 +35,7 @@ use run_engine::schedule::Limits;
 use run_engine::store::Strength;
 use run_engine::store::disk::DiskStore;
 
-use crate::builtin::Table;
+use crate::builtin::{Table, native};
 use crate::diagnostic::Diagnostic;
 use crate::facts::files::Looked;
 use crate::facts::tools::Watched;
@@ -155,7 +155,7 @@ impl Session {
     /// How native code is optimised.
     #[must_use]
     pub fn level(&self) -> OptLevel {
-        level(self.profile)
+        native::level(self.profile)
     }
 
     /// Seconds since 1970 at which virtual time starts.
@@ -197,13 +197,20 @@ impl Session {
             builtins: &self.table,
             clock: &MonotonicClock::start(),
             cancel,
+            is_explained: &|action, said| {
+                !undeclared(&self.lowered, &self.options, action, said, &[], &sandbox).is_empty()
+            },
         };
         let mut ended = None;
         let mut all_but_end = |event: Event<'_>| match event {
             Event::Finished { summary } => ended = Some(summary),
             Event::Ran { action, how: Ran::Failed { failure }, .. } => {
                 sink.event(event);
-                for Undeclared { what, help } in undeclared(&self.lowered, &self.options, action, failure, &sandbox) {
+                let Failure::Ended { stdout, stderr, lookups, .. } = failure else { return };
+                let said = [stdout.as_slice(), stderr];
+                for Undeclared { what, help } in
+                    undeclared(&self.lowered, &self.options, action, said, lookups, &sandbox)
+                {
                     sink.event(Event::Undeclared { action, what: &what, help: &help });
                 }
             }
@@ -294,23 +301,15 @@ impl Session {
     }
 }
 
-/// How native code is optimised in a profile.
-const fn level(profile: Profile) -> OptLevel {
-    match profile {
-        Profile::Release => OptLevel::Speed,
-        Profile::Debug => OptLevel::None,
-    }
-}
-
-/// What a failed process looked for in vain. Where the sandbox hides nothing, that it did not find something is no news.
+/// What a failed process looked for in vain: what it said of that, or else what was seen of it. Where the sandbox hides nothing, that it did not find something is no news.
 fn undeclared(
     lowered: &Lowered,
     options: &Options,
     action: ActionId,
-    failure: &Failure,
+    [stdout, stderr]: [&[u8]; 2],
+    lookups: &[String],
     sandbox: &Strongest,
 ) -> Vec<Undeclared> {
-    let Failure::Ended { stdout, stderr, .. } = failure else { return Vec::new() };
     let is_process = matches!(lowered.graph.action(action).work, Work::Process { .. });
     let target = lowered.targets.iter().find(|target| target.actions.contains(&action));
     let Some(target) = target.filter(|_| is_process && sandbox.strength() > Strength::Bare) else {
@@ -323,8 +322,15 @@ fn undeclared(
         inside: &format!("{INPUT_ROOT}/{WORK}"),
         path: &options.environment.path,
         has: &|path| has(lowered.graph.action(action), path),
+        leaves: &|path| leaves(lowered.graph.action(action), path),
     };
-    undeclared::look(&[stderr, stdout].map(|said| String::from_utf8_lossy(said)).join("\n"), &asker)
+    let told = undeclared::look(&[stderr, stdout].map(|said| String::from_utf8_lossy(said)).join("\n"), &asker);
+    if told.is_empty() { undeclared::of_lookups(lookups, &asker) } else { told }
+}
+
+/// Whether a path of the project is what an action leaves, or above or below that.
+fn leaves(action: &Action, path: &RelPath) -> bool {
+    action.outputs.iter().any(|output| output.starts_with(path) || path.starts_with(output))
 }
 
 /// Whether a path of the project is part of an action's input root, as far as that was known before the build.

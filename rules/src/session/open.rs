@@ -11,8 +11,8 @@ use run_engine::store::disk::DiskStore;
 
 use super::selection::names_and_filters;
 use super::state::State;
-use super::{Options, Session, level};
-use crate::builtin::Table;
+use super::{Options, Session};
+use crate::builtin::{Table, native};
 use crate::diagnostic::Diagnostic;
 use crate::facts::files::ProjectFiles;
 use crate::facts::{Surroundings, gather, gatherer};
@@ -164,7 +164,7 @@ pub fn store_dir(options: &Options, manifest: &Manifest) -> PathBuf {
 }
 
 fn native_platform(table: &Table, profile: Profile) -> Result<String, OpenError> {
-    let runtime = table.runtimes().get(level(profile));
+    let runtime = table.runtimes().get(native::level(profile));
     runtime
         .map(crate::host::Runtime::compatibility_hash)
         .map_err(|e| OpenError::Machine { what: format!("this machine can't run WebAssembly: {e}"), helps: vec![] })

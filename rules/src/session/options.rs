@@ -27,6 +27,8 @@ pub struct Environment {
     pub watched: Vec<PathBuf>,
     /// `SOURCE_DATE_EPOCH`.
     pub source_date_epoch: Option<u64>,
+    /// Which start of this machine it is, where it tells: what was written shortly before another one may be torn.
+    pub boot: Option<String>,
     /// Facts about this machine that a process can see: `OSFamily`, `ISA`, `libc`.
     pub platform: BTreeMap<String, String>,
 }

@@ -2,10 +2,9 @@
 
 use run_engine::build::Outcome;
 use run_engine::digest::{Blob, DigestFunction};
-use run_engine::files::stamp::Stamp;
 use run_engine::path::RelPath;
 use run_engine::tree::Node;
-use run_engine::witness::{At, Verdict, Witness};
+use run_engine::witness::{At, Time, Verdict, Witness};
 
 use super::state::State;
 use super::{Options, Selection, Session, UpToDate};
@@ -45,7 +44,7 @@ fn identity(options: &Options) -> [u8; 32] {
 
 impl Session {
     /// What this request looked at and left behind; `None` when that can't be written down.
-    pub(super) fn witness(&self, selection: &Selection, outcome: &Outcome) -> Option<Witness> {
+    pub(super) fn witness(&mut self, selection: &Selection, outcome: &Outcome) -> Option<Witness> {
         let looked = self.options.looked;
         let payload = self.answer(selection, outcome).encode();
         let mut witness = Witness::new(identity(&self.options), payload);
@@ -64,31 +63,23 @@ impl Session {
                 None => witness.saw_nothing(At::Absolute(path)).ok()?,
             }
         }
-        let exported = exported_files(selection, outcome);
-        let stamps = || exported.iter().map(|file| Stamp::of(&self.options.root.join(file)).ok()).collect();
-        let mut left: Vec<Option<Stamp>> = stamps();
-        if left.iter().flatten().any(|stamp| stamp.is_racy(self.options.clock.now())) {
-            // One tick here saves the next command the whole of the long way.
-            std::thread::sleep(Stamp::TICK);
-            left = stamps();
-        }
-        for (file, stamp) in exported.iter().zip(left) {
-            witness.saw(At::Inside(file), stamp?, self.options.clock.now()).ok()?;
-        }
-        Some(witness)
+        let clock = self.options.clock;
+        let time = Time { now: &|| clock.now(), wait: &std::thread::sleep };
+        let files = exported_files(selection, outcome);
+        witness.left(&self.options.root, &files, &mut self.stats, time).then_some(witness)
     }
 }
 
-/// Every file that exports put into the project.
-fn exported_files(selection: &Selection, outcome: &Outcome) -> Vec<RelPath> {
+/// Every file that exports put into the project, and what it is.
+fn exported_files(selection: &Selection, outcome: &Outcome) -> Vec<(RelPath, Node)> {
     let mut files = Vec::new();
     for export in &selection.exports {
         let Some(known) = &outcome.known[export.action.index()] else { continue };
         match known.node(&export.output) {
             Some(Node::Directory(tree)) => {
-                tree.walk(&mut |path, _| files.push(export.to.join(path)));
+                tree.walk(&mut |path, node| files.push((export.to.join(path), node.clone())));
             }
-            Some(_) => files.push(export.to.clone()),
+            Some(node) => files.push((export.to.clone(), node)),
             None => {}
         }
     }

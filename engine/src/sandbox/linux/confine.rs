@@ -88,12 +88,17 @@ impl Filter {
         Ok(Self(vec![program(refused.chain(sockets).collect(), libc::EPERM)?, program(unknown, libc::ENOSYS)?]))
     }
 
-    /// For actions: new user namespaces. With one come capabilities, and with these every other namespace.
+    /// For actions: new user namespaces. With one come capabilities, and with these every other namespace. And the memory of
+    /// other processes, which is read to tell what an action looks for ([`lookups`](super::lookups)).
     pub(super) fn of_actions() -> io::Result<Self> {
         let flag = u64::from(libc::CLONE_NEWUSER.unsigned_abs());
         let asks = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(flag), flag);
         let asks = asks.and_then(|asks| Ok(vec![SeccompRule::new(vec![asks])?])).map_err(io::Error::other)?;
-        let rules = BTreeMap::from([(libc::SYS_clone, asks.clone()), (libc::SYS_unshare, asks)]);
+        let rules = BTreeMap::from([
+            (libc::SYS_clone, asks.clone()),
+            (libc::SYS_unshare, asks),
+            (libc::SYS_process_vm_readv, Vec::new()),
+        ]);
         Ok(Self(vec![program(rules, libc::EPERM)?]))
     }
 
@@ -115,7 +120,6 @@ pub(super) fn program(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) -> io:
 const REFUSED: &[libc::c_long] = &[
     // Other processes.
     libc::SYS_ptrace,
-    libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
     libc::SYS_pidfd_getfd,
     // Keys, which outlive processes.

@@ -31,7 +31,7 @@ fn live(ends: Ends, filter: &Filter) {
         Err(failed) => News::Failed(failed),
     };
     // Whoever closed the other end does not want to know.
-    let _ = message::send(&job, &Report { news: Some(ended) }, None);
+    let _ = message::send(&job, &Report::of(ended), None);
 }
 
 /// How the action ended; `None` where nobody wanted it.
@@ -47,14 +47,14 @@ fn try_live(ends: Ends, filter: &Filter) -> Result<Option<News>, Failed> {
     let reaches_all = walls::keep_signals_inside(task.walls.abi_max)?;
     let become_it = || {
         let why = become_action(&ends, &task, filter);
-        let _ = message::send(&ends.job, &Report { news: Some(why) }, None);
+        let _ = message::send(&ends.job, &Report::of(why), None);
     };
     let action = sys::fork_to_execute(&become_it).map_err(failed("start", "the action"))?;
     let Ends { job, stdout, stderr } = ends;
     // The streams come to their end when the action's processes have closed them.
     drop((stdout, stderr));
     let below = Below { own, action, reaches_all };
-    let ended = inside::wait_for(action, &job, &news, || below.ask_to_end());
+    let ended = inside::wait_for(action, &job, &news, None, || below.ask_to_end());
     below.end();
     Ok(ended)
 }

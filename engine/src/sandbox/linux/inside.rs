@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::confine::{self, Filter};
+use super::lookups::{self, Lookups};
 use super::message::{self, Failed, Made, News, Order, Report, Setup, Tried};
 use super::root::{Base, Opened};
 use super::sys;
@@ -62,7 +63,7 @@ pub(super) fn live(ends: Ends, base: &Base, opened: Opened, order: &Order, filte
 }
 
 fn report(job: &UnixStream, news: News) -> io::Result<()> {
-    message::send(job, &Report { news: Some(news) }, None)
+    message::send(job, &Report::of(news), None)
 }
 
 fn try_live(ends: Ends, base: &Base, opened: Opened, order: &Order, filter: &Filter) -> Step<()> {
@@ -70,7 +71,7 @@ fn try_live(ends: Ends, base: &Base, opened: Opened, order: &Order, filter: &Fil
     rustix::system::sethostname(setup.hostname.as_bytes()).map_err(failed("set", "the host name"))?;
     rustix::system::setdomainname(b"(none)").map_err(failed("set", "the domain name"))?;
     let root = base.complete(&opened)?;
-    let made = Report { news: Some(News::Made(Made {})) };
+    let made = Report::of(News::Made(Made {}));
     message::send(&ends.job, &made, Some(root.as_fd())).map_err(failed("show", &setup.root))?;
     drop(root);
     if read_byte(&ends.job) != Some(GO) {
@@ -90,21 +91,35 @@ fn try_live(ends: Ends, base: &Base, opened: Opened, order: &Order, filter: &Fil
         }
         let _ = rustix::process::wait(WaitOptions::empty());
     }
+    let wire = if order.traced { Some(UnixStream::pair().map_err(failed("make", "a socket"))?) } else { None };
+    let (ours, theirs) = wire.unzip();
     let become_it = || {
-        let why = become_action(&ends, setup, order, filter);
+        let why = become_action(&ends, setup, order, filter, theirs.as_ref());
         let _ = report(&ends.job, News::Failed(why));
     };
-    let action = sys::fork_to_execute(&become_it).map_err(failed("start", &order.argv[0]))?;
+    // A traced one waits for this process before it is another program, so this one must not stand still for as long.
+    let forked = match order.traced {
+        true => sys::fork_into(0).map(|action| {
+            action.unwrap_or_else(|| {
+                become_it();
+                sys::leave(127)
+            })
+        }),
+        false => sys::fork_to_execute(&become_it),
+    };
+    let action = forked.map_err(failed("start", &order.argv[0]))?;
     let Ends { job, stdout, stderr } = ends;
     // The streams come to their end when the action's processes have closed them.
-    drop((stdout, stderr));
-    watch_over(action, &job, &news);
+    drop((stdout, stderr, theirs));
+    watch_over(action, &job, &news, ours.as_ref().and_then(Lookups::expect));
     Ok(())
 }
 
 /// Becomes the action. Returns only what went wrong.
-fn become_action(ends: &Ends, setup: &Setup, order: &Order, filter: &Filter) -> Failed {
-    match confine_it(ends, setup, order, filter) {
+fn become_action(ends: &Ends, setup: &Setup, order: &Order, filter: &Filter, lookups: Option<&UnixStream>) -> Failed {
+    let ready = confine_it(ends, setup, order, filter)
+        .and_then(|()| lookups.map_or(Ok(()), lookups::tell).map_err(failed("watch", "lookups")));
+    match ready {
         Ok(()) => execute(order),
         Err(failed) => failed,
     }
@@ -155,19 +170,27 @@ pub(super) fn execute(order: &Order) -> Failed {
 }
 
 /// Ends everything when the action has ended, reports that, and waits until the outputs have been taken.
-fn watch_over(action: Pid, job: &UnixStream, news: &OwnedFd) {
-    let Some(ended) = wait_for(action, job, news, || sys::signal_all(libc::SIGTERM)) else { return };
+fn watch_over(action: Pid, job: &UnixStream, news: &OwnedFd, mut lookups: Option<Lookups>) {
+    let ask_to_end = || sys::signal_all(libc::SIGTERM);
+    let Some(ended) = wait_for(action, job, news, lookups.as_mut(), ask_to_end) else { return };
     sys::signal_all(libc::SIGKILL);
     reap_all();
-    if report(job, ended).is_ok() {
+    let lookups = lookups.map(Lookups::into_paths).unwrap_or_default();
+    if message::send(job, &Report { lookups, ..Report::of(ended) }, None).is_ok() {
         // Until then the files are there to be taken.
         while read_byte(job).is_some() {}
     }
 }
 
 /// Reaps whatever ends until the action has: how; `None` when nobody is interested any more. `ask_to_end` is called when
-/// the other side wants that.
-pub(super) fn wait_for(action: Pid, job: &UnixStream, news: &OwnedFd, ask_to_end: impl Fn()) -> Option<News> {
+/// the other side wants that, and lookups are heard where there are any.
+pub(super) fn wait_for(
+    action: Pid,
+    job: &UnixStream,
+    news: &OwnedFd,
+    mut lookups: Option<&mut Lookups>,
+    ask_to_end: impl Fn(),
+) -> Option<News> {
     loop {
         match reap(action) {
             Reaped::Action(status) => {
@@ -179,9 +202,18 @@ pub(super) fn wait_for(action: Pid, job: &UnixStream, news: &OwnedFd, ask_to_end
             Reaped::Others => {}
             Reaped::Nobody => return None,
         }
-        let mut polled = [PollFd::new(job, PollFlags::IN), PollFd::new(news, PollFlags::IN)];
+        let mut polled = vec![PollFd::new(job, PollFlags::IN), PollFd::new(news, PollFlags::IN)];
+        polled.extend(lookups.as_ref().map(|lookups| PollFd::from_borrowed_fd(lookups.news(), PollFlags::IN)));
         let _ = poll(&mut polled, None);
         let (asked, ended) = (!polled[0].revents().is_empty(), !polled[1].revents().is_empty());
+        // Once nobody is left who could tell, there is nothing but that to be heard.
+        let told = polled.get(2).map(|polled| polled.revents().contains(PollFlags::IN));
+        drop(polled);
+        if told == Some(true)
+            && let Some(lookups) = &mut lookups
+        {
+            lookups.hear();
+        }
         if asked {
             match read_byte(job) {
                 Some(END) => ask_to_end(),

@@ -113,6 +113,9 @@ pub(super) struct Order {
     /// The processor it may run on; all of them where there is none.
     #[prost(uint32, optional, tag = "4")]
     pub(super) only_core: Option<u32>,
+    /// Whether what it looks for in vain is to be told.
+    #[prost(bool, tag = "5")]
+    pub(super) traced: bool,
 }
 
 /// An action of a sandbox without namespaces.
@@ -155,6 +158,16 @@ pub(super) struct Report {
     /// What happened.
     #[prost(oneof = "News", tags = "1, 2, 3, 4, 5")]
     pub(super) news: Option<News>,
+    /// With the end of a traced process: the paths that it looked for in vain.
+    #[prost(string, repeated, tag = "6")]
+    pub(super) lookups: Vec<String>,
+}
+
+impl Report {
+    /// One that has no more to say than this.
+    pub(super) const fn of(news: News) -> Self {
+        Self { news: Some(news), lookups: Vec::new() }
+    }
 }
 
 /// What happened inside.

@@ -16,8 +16,10 @@
 mod confine;
 mod guard;
 mod inside;
+mod lookups;
 mod message;
 mod network;
+mod notify;
 pub mod restricted;
 mod root;
 mod shown;
@@ -259,7 +261,7 @@ impl Isolated {
         }
         env.extend(job.env.iter().map(|(name, value)| (name.as_str(), value.render(root))));
         let env = env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-        Order { argv, env, directory, only_core: self.turns.only_core(self.world) }
+        Order { argv, env, directory, only_core: self.turns.only_core(self.world), traced: false }
     }
 }
 
@@ -303,6 +305,15 @@ impl Sandbox for Isolated {
         };
         Ok(Execution { status, stdout, stderr, outputs })
     }
+
+    fn lookups(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Vec<String>, SandboxError> {
+        self.look(job, cancel)
+    }
+}
+
+/// A path that leads into a sandbox's mounts, which this process does not have.
+fn path_of(root: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()))
 }
 
 /// Where there is only one processor, it is another one for each action, or all would wait for one.
@@ -323,13 +334,15 @@ impl Turns {
 struct Inside {
     job: UnixStream,
     status: Option<Status>,
+    /// What it looked for in vain, if that was asked.
+    lookups: Vec<String>,
     /// What could not be done, if that is how it ended.
     trouble: Option<Failed>,
 }
 
 impl Inside {
     fn new(Ends { job, stdout, stderr }: Ends) -> (Self, Streams) {
-        (Self { job, status: None, trouble: None }, Streams::new(stdout, stderr))
+        (Self { job, status: None, lookups: Vec::new(), trouble: None }, Streams::new(stdout, stderr))
     }
 
     /// Has a sandbox made. The directory that is to hold the inputs, and what the action will write.
@@ -342,10 +355,10 @@ impl Inside {
         let spawner = isolated.spawner(network == Network::Allowed).map_err(talk)?;
         let (inside, streams) = Self::new(spawner.fork(mounts, || isolated.setup(network, mounts), order)?);
         let failed = match message::receive::<Report>(&inside.job) {
-            Ok(Some((Report { news: Some(News::Made(_)) }, Some(root)))) => {
+            Ok(Some((Report { news: Some(News::Made(_)), .. }, Some(root)))) => {
                 return Ok((inside, root, streams));
             }
-            Ok(Some((Report { news: Some(News::Failed(why)) }, _))) => error(why),
+            Ok(Some((Report { news: Some(News::Failed(why)), .. }, _))) => error(why),
             Ok(_) => talk(io::ErrorKind::UnexpectedEof),
             Err(e) => talk(e),
         };
@@ -356,8 +369,8 @@ impl Inside {
     /// How a trial went: whether the kernel restricts files.
     fn tried(&self) -> Result<bool, SandboxError> {
         match message::receive::<Report>(&self.job).map_err(talk)? {
-            Some((Report { news: Some(News::Tried(Tried { restricts_files })) }, _)) => Ok(restricts_files),
-            Some((Report { news: Some(News::Failed(why)) }, _)) => Err(error(why)),
+            Some((Report { news: Some(News::Tried(Tried { restricts_files })), .. }, _)) => Ok(restricts_files),
+            Some((Report { news: Some(News::Failed(why)), .. }, _)) => Err(error(why)),
             _ => Err(talk(io::ErrorKind::UnexpectedEof)),
         }
     }
@@ -383,9 +396,12 @@ impl Running for Inside {
         }
         let lost = || Failed { what: "hear from".into(), path: "the first process of the sandbox".into(), errno: 0 };
         let status = match message::receive::<Report>(&self.job) {
-            Ok(Some((Report { news: Some(News::Exited(code)) }, _))) => Status::Exited(code),
-            Ok(Some((Report { news: Some(News::Signalled(signal)) }, _))) => Status::Signalled(signal),
-            Ok(Some((Report { news: Some(News::Failed(why)) }, _))) => {
+            Ok(Some((Report { news: Some(News::Exited(code)), lookups }, _))) => {
+                self.lookups = lookups;
+                Status::Exited(code)
+            }
+            Ok(Some((Report { news: Some(News::Signalled(signal)), .. }, _))) => Status::Signalled(signal),
+            Ok(Some((Report { news: Some(News::Failed(why)), .. }, _))) => {
                 self.trouble = Some(why);
                 Status::Exited(127)
             }

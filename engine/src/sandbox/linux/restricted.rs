@@ -149,6 +149,7 @@ impl Sandbox for Restricted {
             env: env.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
             directory: place.start.display().to_string(),
             only_core: self.turns.only_core(self.world),
+            traced: false,
         };
         let task = Task { order, walls: self.walls(job, &place)?, bytes_max: self.bytes_max };
         let (mut inside, mut streams) = self.begin(&task)?;

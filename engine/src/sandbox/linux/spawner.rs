@@ -143,7 +143,7 @@ impl Spawning {
     fn spawn(&mut self, request: Request, ends: Ends) {
         let job = ends.job.try_clone();
         if let (Err(why), Ok(job)) = (self.try_spawn(request, ends), job) {
-            let _ = message::send(&job, &Report { news: Some(News::Failed(why)) }, None);
+            let _ = message::send(&job, &Report::of(News::Failed(why)), None);
         }
     }
 

@@ -1,4 +1,5 @@
-//! The system calls that no safe crate offers, each with what makes it sound. The only unsafe code of this crate.
+//! The system calls that no safe crate offers, each with what makes it sound. With `notify.rs` the only
+//! unsafe code of this crate.
 
 #![allow(unsafe_code, reason = "fork, exec and four calls about mounts, processes, network devices and Landlock")]
 

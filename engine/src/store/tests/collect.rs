@@ -1,8 +1,11 @@
 //! The collector: who goes, who stays, and what it may never do.
 
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use super::super::volume::{Handle, Os, Volume};
 use super::*;
+use crate::files::stamp::Stamp;
 
 /// Makes a file look as if it was last used on a day long ago.
 fn age(path: &Path, day: u64) {
@@ -69,6 +72,74 @@ fn a_running_build_keeps_what_it_has_seen() {
     std::thread::sleep(Duration::from_millis(20));
     store.collect(0).unwrap().unwrap();
     assert_eq!(store.find_missing(&digests).unwrap(), digests);
+}
+
+/// The operating system's files, and a build that uses one at the moment before it is put aside.
+#[derive(Debug, Default)]
+struct Meddler {
+    used: Mutex<Option<PathBuf>>,
+}
+
+impl Volume for Meddler {
+    fn make_directory(&self, path: &Path) -> io::Result<()> {
+        Os.make_directory(path)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
+        Os.list(directory)
+    }
+
+    fn stamp(&self, path: &Path) -> io::Result<Stamp> {
+        Os.stamp(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Handle>> {
+        Os.open(path)
+    }
+
+    fn open_lock(&self, path: &Path) -> io::Result<Box<dyn Handle>> {
+        Os.open_lock(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Handle>> {
+        Os.create(path)
+    }
+
+    fn create_temporary(&self, directory: &Path, prefix: &str) -> io::Result<(Box<dyn Handle>, PathBuf)> {
+        Os.create_temporary(directory, prefix)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.used.lock().unwrap().take_if(|used| used == from).is_some() {
+            Os.touch(from)?;
+        }
+        Os.rename(from, to)
+    }
+
+    fn rename_first(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Os.rename_first(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Os.remove(path)
+    }
+
+    fn touch(&self, path: &Path) -> io::Result<()> {
+        Os.touch(path)
+    }
+}
+
+#[test]
+fn what_is_used_in_the_last_moment_is_put_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let meddler = Arc::new(Meddler::default());
+    let store =
+        DiskStore::open_on(Arc::clone(&meddler) as Arc<dyn Volume>, dir.path(), DigestFunction::Blake3).unwrap();
+    let (used, unused) = (blob(&store, "used", 1), blob(&store, "not used", 1));
+    *meddler.used.lock().unwrap() = files_of(&store, used).pop();
+    assert_eq!(store.collect(0).unwrap().unwrap().n_blobs, 1);
+    assert_eq!(store.find_missing(&[used, unused]).unwrap(), [unused]);
+    assert!(meddler.used.lock().unwrap().is_none(), "it was used while the collector held it");
 }
 
 #[test]

@@ -52,6 +52,19 @@ fn a_damaged_twin_does_not_hide_a_good_file() {
 }
 
 #[test]
+fn a_twin_is_not_trusted_by_whoever_puts_the_blob() {
+    let (dir, store) = disk();
+    let digest = Blobs::put(&store, b"content").unwrap();
+    let twin = store.lend(digest, true).unwrap().unwrap();
+    fs::remove_file(store.layout.blob(DigestFunction::Blake3, digest, false)).unwrap();
+    overwrite(&twin, |bytes| bytes[0] ^= 1);
+    let other = DiskStore::open(dir.path(), DigestFunction::Blake3).unwrap();
+    Blobs::put(&other, b"content").unwrap();
+    assert_eq!(Blobs::get(&other, digest).unwrap().unwrap(), b"content");
+    assert!(!twin.exists(), "what rotted is gone");
+}
+
+#[test]
 fn a_record_that_cannot_be_read_is_absent_and_makes_room() {
     let (_dir, store) = disk();
     let blob = Blobs::put(&store, b"x").unwrap();

@@ -1,5 +1,7 @@
 //! The sources of languages whose compilers are told which files there are.
 
+use std::ops::Range;
+
 use run_engine::path::{RelPath, under};
 use run_engine::tree::Tree;
 
@@ -79,7 +81,8 @@ impl Gatherer<'_> {
             (false, Some(only), None) => Ok(only.clone()),
             (false, first, _) => {
                 let what = if first.is_some() { "several" } else { "no" };
-                let message = format!("there are {what} `{ending}` files in the source directory, and none is `{name}`");
+                let message =
+                    format!("there are {what} `{ending}` files in the source directory, and none is `{name}`");
                 Err(vec![
                     Diagnostic::error("missing-file", message)
                         .at(&self.manifest.file, path.span.clone(), "")
@@ -87,6 +90,21 @@ impl Gatherer<'_> {
                 ])
             }
         }
+    }
+
+    /// A file of a fetched toolchain, alone in a tree.
+    ///
+    /// # Errors
+    /// The toolchain can't be had, or the file can't be read.
+    pub fn toolchain_file(&mut self, toolchain: &str, file: &RelPath, span: &Range<usize>) -> Gathers<Tree> {
+        let mounted = self.tools.fetched(toolchain, span)?;
+        let from = mounted.directory.join(file);
+        let bytes = std::fs::read(&from).map_err(|e| {
+            let message = format!("`{}`, part of {toolchain}, can't be read: {e}", from.display());
+            let problem = Diagnostic::error("missing-toolchain", message).at(&self.manifest.file, span.clone(), "");
+            vec![problem.help(format!("run `run v2 toolchain verify {toolchain}`, and build again"))]
+        })?;
+        Ok(self.file_as_read(&RelPath::new(file.file_name()).expect("a name of a path"), &bytes))
     }
 
     /// A world as a tree of one file, for builtins that write bindings.

@@ -178,6 +178,12 @@ impl Gatherer<'_> {
         }
     }
 
+    /// A problem with something in the manifest.
+    #[must_use]
+    pub fn placed(&self, problem: Diagnostic, span: &Range<usize>) -> Diagnostic {
+        problem.at(&self.manifest.file, span.clone(), "")
+    }
+
     /// Gives problems without a place the one in the manifest that they are about.
     fn at(&self, problems: Vec<Diagnostic>, span: &Range<usize>) -> Vec<Diagnostic> {
         let place = |problem: Diagnostic| match problem.labels.is_empty() {

@@ -11,6 +11,7 @@ use super::wit::World;
 use crate::diagnostic::Diagnostic;
 
 pub mod c;
+pub mod typescript;
 pub mod zig;
 
 /// The files of some bindings, by their names.

@@ -54,7 +54,8 @@ fn zig_reads_like_this() {
 
 #[test]
 fn a_program_starts_at_its_main_and_exports_the_rest() {
-    let asks = "package demo:app; interface api { go: func(); } world app { export api; include wasi:cli/command@0.2.12; }";
+    let asks =
+        "package demo:app; interface api { go: func(); } world app { export api; include wasi:cli/command@0.2.12; }";
     let made = zig::generate(&world(asks), "app", "app.zig", true).unwrap();
     let text = |file: &str| String::from_utf8(made[file].clone()).unwrap();
     assert!(text(zig::ROOT).contains("pub const implementation = @import(\"app.zig\");"), "{}", text(zig::ROOT));

@@ -1,0 +1,389 @@
+//! TypeScript: what a program may import and what it must export, as declarations for the type checker and for editors.
+//! Nothing of it is in the component.
+//!
+//! Values look as the interpreter makes them that runs inside the component:
+//!
+//! | WIT | TypeScript |
+//! |---|---|
+//! | numbers | `number` |
+//! | `char`, `string` | `string` |
+//! | `list<u8>`, `list<T>` | `Uint8Array`, `T[]` |
+//! | `option<T>` | `T \| null`; inside another option `{ tag: "some", val: T } \| { tag: "none" }` |
+//! | `result<T, E>` of a function | returns `T`, throws `E` |
+//! | `result<T, E>` elsewhere, `variant` | `{ tag: "case", val: T }` |
+//! | `enum`, `flags`, `record`, `tuple` | `"a" \| "b"`, `{ a: boolean }`, `{ a: T }`, `[A, B]` |
+//! | `resource` | `class` |
+
+use std::fmt::Write as _;
+
+use wit_parser::{
+    Function, FunctionKind, Handle, InterfaceId, Resolve, Type, TypeDefKind, TypeId, TypeOwner, WorldItem, WorldKey,
+};
+
+use super::super::StepError;
+use super::super::wit::World;
+use super::{Files, canonical, check};
+
+/// The file that declares the interfaces of a world, and the world itself.
+pub const DECLARATIONS: &str = "world.d.ts";
+
+/// The file that holds a program to its world.
+pub const PROOF: &str = "world.proof.ts";
+
+/// The module that the world's own functions are imported from.
+const ROOT: &str = "$root";
+
+/// Declarations for a world, and the proof that `entry`, a path as TypeScript imports it, implements that world.
+///
+/// # Errors
+/// `unsupported-type` for what belongs to versions of WASI after 0.2.
+pub fn generate(world: &World, name: &str, entry: &str) -> Result<Files, StepError> {
+    let (resolve, id) = canonical(world, name, false)?;
+    check(&resolve, id, "TypeScript")?;
+    let mut text = Text { resolve: &resolve, out: String::new() };
+    text.out.push_str("// Written from the WIT of this component by `run v2 build`: don't edit it.\n");
+    let items = &resolve.worlds[id];
+    for (key, item) in items.imports.iter().chain(&items.exports) {
+        if let WorldItem::Interface { id, .. } = item {
+            let module = resolve.name_world_key(key);
+            // One that is both imported and exported is declared once.
+            if !text.out.contains(&opening(&module)) {
+                text.interface(&module, *id);
+            }
+        }
+    }
+    text.out.push_str(CONSOLE);
+    text.root(items.imports.iter());
+    text.world(items.exports.iter());
+    let proof = format!(
+        "// Says where the program is not what its world wants.\n\
+         import * as program from {};\nimport type {{ World }} from \"run:world\";\n\
+         program satisfies World;\n",
+        serde_json::Value::from(entry)
+    );
+    Ok([(DECLARATIONS.to_owned(), text.out.into_bytes()), (PROOF.to_owned(), proof.into_bytes())].into())
+}
+
+/// What every program has besides the language itself. It says the same as `lib.dom.d.ts` as far as it goes, so that both may
+/// be there.
+const CONSOLE: &str = "\
+interface Console {
+  debug(...data: any[]): void;
+  error(...data: any[]): void;
+  info(...data: any[]): void;
+  log(...data: any[]): void;
+  warn(...data: any[]): void;
+}
+declare var console: Console;
+";
+
+fn opening(module: &str) -> String {
+    format!("declare module \"{module}\" {{\n")
+}
+
+struct Text<'a> {
+    resolve: &'a Resolve,
+    out: String,
+}
+
+impl Text<'_> {
+    fn line(&mut self, indent: usize, line: &str) {
+        // Writing to a text can't fail.
+        let _ = writeln!(self.out, "{:indent$}{line}", "", indent = 2 * indent);
+    }
+
+    /// A module for an interface: its types, and its functions by name and, for `import math from`, together.
+    fn interface(&mut self, module: &str, id: InterfaceId) {
+        self.out.push_str(&opening(module));
+        let interface = &self.resolve.interfaces[id];
+        for (name, ty) in &interface.types {
+            self.declare(1, name, *ty, interface.functions.values());
+        }
+        let free: Vec<&Function> = interface.functions.values().filter(|f| f.kind.resource().is_none()).collect();
+        for function in &free {
+            let name = camel(function.item_name());
+            // A function called `delete` can only be reached through the whole.
+            if !is_reserved(&name) {
+                let signature = self.signature(function);
+                self.line(1, &format!("export function {name}{signature};"));
+            }
+        }
+        self.line(1, "const whole: {");
+        for function in &free {
+            let member = self.member(function);
+            self.line(2, &member);
+        }
+        for name in self.resources(id) {
+            self.line(2, &format!("{name}: typeof {name};"));
+        }
+        self.line(1, "};");
+        self.line(1, "export default whole;");
+        self.out.push_str("}\n");
+    }
+
+    fn resources(&self, id: InterfaceId) -> Vec<String> {
+        let types = self.resolve.interfaces[id].types.iter();
+        types.filter(|(_, ty)| self.is_resource(**ty)).map(|(name, _)| pascal(name)).collect()
+    }
+
+    fn is_resource(&self, id: TypeId) -> bool {
+        match &self.resolve.types[id].kind {
+            TypeDefKind::Resource => true,
+            TypeDefKind::Type(Type::Id(other)) => self.is_resource(*other),
+            _ => false,
+        }
+    }
+
+    /// The functions that a world imports by themselves.
+    fn root<'w>(&mut self, imports: impl Iterator<Item = (&'w WorldKey, &'w WorldItem)>) {
+        let functions: Vec<&Function> = imports
+            .filter_map(|(_, item)| if let WorldItem::Function(function) = item { Some(function) } else { None })
+            .collect();
+        if functions.is_empty() {
+            return;
+        }
+        self.out.push_str(&opening(ROOT));
+        for function in functions {
+            let signature = self.signature(function);
+            self.line(1, &format!("export function {}{signature};", camel(function.item_name())));
+        }
+        self.out.push_str("}\n");
+    }
+
+    /// What a program must export, as one type.
+    fn world<'w>(&mut self, exports: impl Iterator<Item = (&'w WorldKey, &'w WorldItem)>) {
+        self.out.push_str(&opening("run:world"));
+        self.line(1, "export interface World {");
+        for (key, item) in exports {
+            match item {
+                WorldItem::Function(function) => {
+                    let member = self.member(function);
+                    self.line(2, &member);
+                }
+                WorldItem::Interface { id, .. } => {
+                    let short = match key {
+                        WorldKey::Name(name) => name.as_str(),
+                        WorldKey::Interface(_) => self.resolve.interfaces[*id].name.as_deref().unwrap_or_default(),
+                    };
+                    let module = self.resolve.name_world_key(key);
+                    self.line(2, &format!("{}: typeof import(\"{module}\").default;", camel(short)));
+                }
+                WorldItem::Type { .. } => {}
+            }
+        }
+        self.line(1, "}");
+        self.out.push_str("}\n");
+    }
+
+    fn declare<'f>(&mut self, indent: usize, name: &str, id: TypeId, functions: impl Iterator<Item = &'f Function>) {
+        let name = pascal(name);
+        let ty = &self.resolve.types[id];
+        match &ty.kind {
+            TypeDefKind::Resource => self.class(indent, &name, id, functions),
+            TypeDefKind::Type(Type::Id(other)) if self.is_resource(id) => {
+                let of = self.named(*other);
+                self.line(indent, &format!("export type {name} = {of};"));
+                self.line(indent, &format!("export const {name}: typeof {of};"));
+            }
+            TypeDefKind::Record(record) => {
+                self.line(indent, &format!("export interface {name} {{"));
+                for field in &record.fields {
+                    let field = format!("{}: {};", camel(&field.name), self.ty(&field.ty));
+                    self.line(indent + 1, &field);
+                }
+                self.line(indent, "}");
+            }
+            _ => {
+                let shape = self.shape(&ty.kind);
+                self.line(indent, &format!("export type {name} = {shape};"));
+            }
+        }
+    }
+
+    fn class<'f>(&mut self, indent: usize, name: &str, id: TypeId, functions: impl Iterator<Item = &'f Function>) {
+        self.line(indent, &format!("export class {name} {{"));
+        for function in functions.filter(|function| function.kind.resource() == Some(id)) {
+            let line = match function.kind {
+                FunctionKind::Constructor(_) => format!("constructor({});", self.params(function)),
+                FunctionKind::Static(_) | FunctionKind::AsyncStatic(_) => format!("static {}", self.member(function)),
+                _ => self.member(function),
+            };
+            self.line(indent + 1, &line);
+        }
+        self.line(indent, "}");
+    }
+
+    /// `addAll(values: number[]): number;`
+    fn member(&self, function: &Function) -> String {
+        format!("{}{};", camel(function.item_name()), self.signature(function))
+    }
+
+    fn signature(&self, function: &Function) -> String {
+        let result = match function.result {
+            None => "void".to_owned(),
+            // What a function fails with is thrown.
+            Some(Type::Id(id)) if let TypeDefKind::Result(result) = &self.resolve.types[id].kind => {
+                result.ok.as_ref().map_or_else(|| "void".to_owned(), |ok| self.ty(ok))
+            }
+            Some(ty) => self.ty(&ty),
+        };
+        format!("({}): {result}", self.params(function))
+    }
+
+    fn params(&self, function: &Function) -> String {
+        // What a method is called on is no parameter of it.
+        let skipped = usize::from(matches!(function.kind, FunctionKind::Method(_) | FunctionKind::AsyncMethod(_)));
+        let params = function.params[skipped..].iter();
+        let text = |param: &wit_parser::Param| {
+            let name = camel(&param.name);
+            let name = if is_reserved(&name) { format!("{name}_") } else { name };
+            format!("{name}: {}", self.ty(&param.ty))
+        };
+        params.map(text).collect::<Vec<_>>().join(", ")
+    }
+
+    fn ty(&self, ty: &Type) -> String {
+        match ty {
+            Type::Bool => "boolean".to_owned(),
+            Type::Char | Type::String => "string".to_owned(),
+            Type::Id(id) => self.named(*id),
+            // `check` has refused what is no number.
+            _ => "number".to_owned(),
+        }
+    }
+
+    /// A type by its name, from wherever that is declared; one without a name by what it is.
+    fn named(&self, id: TypeId) -> String {
+        let ty = &self.resolve.types[id];
+        match (&ty.name, ty.owner) {
+            (Some(name), TypeOwner::Interface(owner)) => {
+                let module = self.resolve.id_of(owner).unwrap_or_default();
+                format!("import(\"{module}\").{}", pascal(name))
+            }
+            _ => self.shape(&ty.kind),
+        }
+    }
+
+    fn shape(&self, kind: &TypeDefKind) -> String {
+        let tagged = |tag: &str, ty: Option<&Type>| match ty {
+            Some(ty) => format!("{{ tag: \"{tag}\"; val: {} }}", self.ty(ty)),
+            None => format!("{{ tag: \"{tag}\" }}"),
+        };
+        let either = |cases: Vec<String>| cases.join(" | ");
+        match kind {
+            TypeDefKind::List(Type::U8) => "Uint8Array".to_owned(),
+            TypeDefKind::List(ty) => format!("Array<{}>", self.ty(ty)),
+            TypeDefKind::Option(ty) if self.is_option(ty) => {
+                either(vec![tagged("some", Some(ty)), tagged("none", None)])
+            }
+            TypeDefKind::Option(ty) => format!("{} | null", self.ty(ty)),
+            TypeDefKind::Tuple(tuple) => {
+                format!("[{}]", tuple.types.iter().map(|ty| self.ty(ty)).collect::<Vec<_>>().join(", "))
+            }
+            TypeDefKind::Result(result) => {
+                either(vec![tagged("ok", result.ok.as_ref()), tagged("err", result.err.as_ref())])
+            }
+            TypeDefKind::Variant(variant) => {
+                either(variant.cases.iter().map(|case| tagged(&case.name, case.ty.as_ref())).collect())
+            }
+            TypeDefKind::Enum(cases) => either(cases.cases.iter().map(|case| format!("\"{}\"", case.name)).collect()),
+            TypeDefKind::Flags(flags) => {
+                let flags: Vec<_> = flags.flags.iter().map(|flag| format!("{}?: boolean", camel(&flag.name))).collect();
+                format!("{{ {} }}", flags.join("; "))
+            }
+            TypeDefKind::Record(record) => {
+                let field = |field: &wit_parser::Field| format!("{}: {}", camel(&field.name), self.ty(&field.ty));
+                format!("{{ {} }}", record.fields.iter().map(field).collect::<Vec<_>>().join("; "))
+            }
+            TypeDefKind::Handle(Handle::Own(id) | Handle::Borrow(id)) => self.named(*id),
+            TypeDefKind::Type(ty) => self.ty(ty),
+            // `check` has refused the rest.
+            _ => "never".to_owned(),
+        }
+    }
+
+    fn is_option(&self, ty: &Type) -> bool {
+        match ty {
+            Type::Id(id) => match &self.resolve.types[*id].kind {
+                TypeDefKind::Option(_) => true,
+                TypeDefKind::Type(ty) => self.is_option(ty),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}
+
+/// `incoming-handler` → `incomingHandler`.
+#[must_use]
+pub fn camel(kebab: &str) -> String {
+    let pascal = pascal(kebab);
+    let mut characters = pascal.chars();
+    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}
+
+/// `incoming-handler` → `IncomingHandler`.
+#[must_use]
+pub fn pascal(kebab: &str) -> String {
+    let capital = |word: &str| {
+        let lower = word.to_lowercase();
+        let mut characters = lower.chars();
+        characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+    };
+    kebab.split('-').map(capital).collect()
+}
+
+/// The words that can be no name of a function or parameter.
+fn is_reserved(name: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "arguments",
+        "await",
+        "break",
+        "case",
+        "catch",
+        "class",
+        "const",
+        "continue",
+        "debugger",
+        "default",
+        "delete",
+        "do",
+        "else",
+        "enum",
+        "eval",
+        "export",
+        "extends",
+        "false",
+        "finally",
+        "for",
+        "function",
+        "if",
+        "implements",
+        "import",
+        "in",
+        "instanceof",
+        "interface",
+        "let",
+        "new",
+        "null",
+        "package",
+        "private",
+        "protected",
+        "public",
+        "return",
+        "static",
+        "super",
+        "switch",
+        "this",
+        "throw",
+        "true",
+        "try",
+        "typeof",
+        "var",
+        "void",
+        "while",
+        "with",
+        "yield",
+    ];
+    WORDS.contains(&name)
+}
