@@ -1,5 +1,5 @@
-//! The first process of a sandbox: completes the [`root`](super::root), starts the action, reaps whatever is orphaned, and ends
-//! everything when the action has ended or nobody is interested any more.
+//! The first process of a sandbox: completes the [`root`](super::root), starts the action, reaps whatever is orphaned, and
+//! ends everything when the action has ended or nobody is interested any more.
 //!
 //! It is process 1 of a process namespace, so the kernel kills all others when it ends; and it ends when the other end
 //! of its socket is closed, so nothing outlives the build, however that ends.

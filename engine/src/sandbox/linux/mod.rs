@@ -1,8 +1,9 @@
 //! `Isolated`: Linux namespaces. An action sees its inputs, its tools and the C library, and nothing else there is.
 //!
 //! Three processes take part. `run` (this module) stages inputs and takes outputs; the [`spawner`] prepares what is the
-//! same for every action and forks; the first process [`inside`] completes the [`root`], guards it, and is process 1 of the
-//! action's world, so that nothing survives it. They talk over a socket ([`message`]); when `run` dies, however it dies, the socket closes and everything ends.
+//! same for every action and forks; the first process [`inside`] completes the [`root`], guards it, and is process 1 of
+//! the action's world, so that nothing survives it. They talk over a socket ([`message`]); when `run` dies, however it
+//! dies, the socket closes and everything ends. Without namespaces ([`restricted`]) the first process is a [`guard`].
 //!
 //! | hidden | by |
 //! |---|---|
@@ -45,7 +46,7 @@ pub use self::walls::Locks;
 use self::inside::Ends;
 use self::message::{Failed, News, Order, Report, Setup, SmallFile, Tried};
 use self::shown::Shown;
-use self::spawner::{Spawner, talk};
+use self::spawner::{Mounts, Spawner, talk};
 use super::running::{Running, Streams, watch};
 use super::scratch::{Private, Scratch};
 use super::{Clients, Execution, Job, OutputError, Sandbox, SandboxError, World, collect};
@@ -180,11 +181,7 @@ impl Isolated {
         inside.tried().map_err(failed)
     }
 
-    fn setup(
-        &self,
-        network: Network,
-        mounts: &[(crate::path::RelPath, Arc<crate::action::MountedTree>)],
-    ) -> Result<Setup, SandboxError> {
+    fn setup(&self, network: Network, mounts: &Mounts) -> Result<Setup, SandboxError> {
         let World { root, home, temporary, user, hostname, .. } = self.world;
         let network = network == Network::Allowed;
         let mut shown = self.system.clone();
@@ -349,7 +346,7 @@ impl Inside {
     fn make(
         isolated: &Isolated,
         network: Network,
-        mounts: &[(crate::path::RelPath, Arc<crate::action::MountedTree>)],
+        mounts: &Mounts,
         order: &Order,
     ) -> Result<(Self, OwnedFd, Streams), SandboxError> {
         let spawner = isolated.spawner(network == Network::Allowed).map_err(talk)?;

@@ -257,7 +257,7 @@ pub(super) struct Spawner {
 }
 
 /// The mounted parts of an input root.
-type Mounts = [(RelPath, Arc<MountedTree>)];
+pub(super) type Mounts = [(RelPath, Arc<MountedTree>)];
 
 /// Which bases a spawner has.
 #[derive(Debug, Default)]
