@@ -150,6 +150,10 @@ fn an_action_finds_its_inputs_and_a_small_fixed_world() {
         room.says("stat -c '%n %U %a %Y' . in in/a toolchain"),
         ". run 755 946684800\nin run 755 946684800\nin/a run 444 946684800\ntoolchain root 755 946684800\n"
     );
+    assert_eq!(
+        room.says("stat -c '%n %a %Y' / /etc/passwd /tmp"),
+        "/ 755 946684800\n/etc/passwd 644 946684800\n/tmp 755 946684800\n"
+    );
 }
 
 #[test]

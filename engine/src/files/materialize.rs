@@ -117,7 +117,11 @@ fn fill(tree: &Tree, at: &Path, blobs: &dyn Blobs, manner: Manner) -> Result<(),
             }
         }
     }
-    below.par_iter().try_for_each(|(path, tree)| fill(tree, path, blobs, manner))?;
+    match &below[..] {
+        // Waking another thread for it would cost more than it does.
+        [(path, tree)] => fill(tree, path, blobs, manner)?,
+        below => below.par_iter().try_for_each(|(path, tree)| fill(tree, path, blobs, manner))?,
+    }
     // Last: everything that is made in a directory changes its time.
     Ok(set_time(at, manner, AtFlags::empty()).map_err(failed("set the time of", at))?)
 }

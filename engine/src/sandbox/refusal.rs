@@ -110,11 +110,13 @@ fn helps(refused: &Refused, facts: &Facts) -> Vec<String> {
     }
     match refused.cause.kind() {
         io::ErrorKind::PermissionDenied if facts.container && helps.is_empty() => helps.extend([
-            "in Docker: `docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
-             --security-opt systempaths=unconfined …` (`--cap-add SYS_ADMIN` is not enough: it leaves `pivot_root` \
-             refused and /proc masked)"
+            "in Docker: `docker run --cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined \
+             --security-opt apparmor=unconfined --security-opt systempaths=unconfined …` (the first two are for root \
+             only, and not enough: they leave `pivot_root` refused and /proc masked)"
                 .to_owned(),
-            "in Podman: `--security-opt unmask=ALL`, with `--cap-add SYS_ADMIN` where it runs as root".to_owned(),
+            "in Podman: `--security-opt unmask=ALL`, with `--cap-add SYS_ADMIN --cap-add NET_ADMIN` where it runs as \
+             root"
+                .to_owned(),
             "in a GitHub job with a `container:`: the same options in its `options:`".to_owned(),
         ]),
         io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => helps.push(format!(
@@ -150,7 +152,10 @@ mod tests {
         let none = Facts { user_namespaces_max: Some(0), ..machine.clone() };
         assert!(told("make", "new namespaces", libc::ENOSPC, &none).contains("user.max_user_namespaces=15000"));
         let docker = Facts { container: true, ..machine.clone() };
-        assert!(told("make", "new namespaces", libc::EPERM, &docker).contains("seccomp=unconfined"));
+        assert!(
+            told("make", "new namespaces", libc::EPERM, &docker)
+                .contains("--cap-add NET_ADMIN --security-opt seccomp=unconfined")
+        );
         assert!(told("mount", "/proc", libc::EPERM, &docker).contains("systempaths=unconfined"));
         assert!(told("mount", "/proc", libc::EPERM, &docker).contains("container:"));
         let old = Facts { kernel: "5.4.0".into(), ..machine };

@@ -73,17 +73,33 @@ pub(super) fn restrict_files(writable: &[String]) -> io::Result<bool> {
     Ok(status.ruleset != landlock::RulesetStatus::NotEnforced)
 }
 
-/// Programs for the kernel that refuse system calls which no build needs: those that make new user namespaces, look into
-/// other processes, or have been ways out of a sandbox.
+/// Programs for the kernel that refuse system calls which no build needs. It compiles them for each process that applies
+/// them, and not for those that inherit them, so nearly all of them are the spawner's own.
 #[derive(Debug)]
 pub(super) struct Filter(Vec<BpfProgram>);
 
 impl Filter {
-    /// Compiles it.
-    pub(super) fn compile() -> io::Result<Self> {
+    /// For the spawner and all that comes from it: what looks into other processes, or has been a way out of a sandbox.
+    pub(super) fn of_all() -> io::Result<Self> {
+        let refused = REFUSED.iter().map(|call| (*call, Vec::new()));
+        let sockets = [(libc::SYS_socket, other_sockets().map_err(io::Error::other)?)];
         // Its flags lie in memory, where no filter can look; told that it doesn't exist, libraries use `clone`.
         let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-        Ok(Self(vec![program(refused().map_err(io::Error::other)?, libc::EPERM)?, program(unknown, libc::ENOSYS)?]))
+        Ok(Self(vec![program(refused.chain(sockets).collect(), libc::EPERM)?, program(unknown, libc::ENOSYS)?]))
+    }
+
+    /// For actions: new user namespaces. With one come capabilities, and with these every other namespace. And the memory of
+    /// other processes, which is read to tell what an action looks for ([`lookups`](super::lookups)).
+    pub(super) fn of_actions() -> io::Result<Self> {
+        let flag = u64::from(libc::CLONE_NEWUSER.unsigned_abs());
+        let asks = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(flag), flag);
+        let asks = asks.and_then(|asks| Ok(vec![SeccompRule::new(vec![asks])?])).map_err(io::Error::other)?;
+        let rules = BTreeMap::from([
+            (libc::SYS_clone, asks.clone()),
+            (libc::SYS_unshare, asks),
+            (libc::SYS_process_vm_readv, Vec::new()),
+        ]);
+        Ok(Self(vec![program(rules, libc::EPERM)?]))
     }
 
     /// Applies it to this process and all it starts.
@@ -100,12 +116,10 @@ pub(super) fn program(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) -> io:
     filter.try_into().map_err(io::Error::other)
 }
 
-/// Refused whatever their arguments. What needs a capability is not in this list: there is none to be had. The kernel
-/// compiles the list for each process, so it is kept short.
+/// Refused whatever their arguments. What needs a capability is not in this list: there is none to be had.
 const REFUSED: &[libc::c_long] = &[
     // Other processes.
     libc::SYS_ptrace,
-    libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
     libc::SYS_pidfd_getfd,
     // Keys, which outlive processes.
@@ -124,18 +138,9 @@ const REFUSED: &[libc::c_long] = &[
 /// those to a virtual machine's host, are not held back by a network namespace.
 const SOCKETS: &[i32] = &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
-fn refused() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
-    // With a user namespace come capabilities, and with these every other one.
-    let flag = u64::from(libc::CLONE_NEWUSER.unsigned_abs());
-    let asks = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(flag), flag)?;
-    let asks = vec![SeccompRule::new(vec![asks])?];
-    rules.insert(libc::SYS_clone, asks.clone());
-    rules.insert(libc::SYS_unshare, asks);
+fn other_sockets() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     let other = |kind: &i32| {
         SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(kind.unsigned_abs()))
     };
-    let others = SOCKETS.iter().map(other).collect::<Result<Vec<_>, _>>()?;
-    rules.insert(libc::SYS_socket, vec![SeccompRule::new(others)?]);
-    Ok(rules)
+    Ok(vec![SeccompRule::new(SOCKETS.iter().map(other).collect::<Result<_, _>>()?)?])
 }

@@ -5,17 +5,13 @@
 //! subreaper"), so that nothing gets away by having lost its parents; and where Landlock keeps signals inside (ABI 6), one
 //! signal reaches everything at once, however fast that forks. Older kernels have it killed generation by generation.
 
-use std::ffi::CString;
 use std::fs;
-use std::os::unix::net::UnixStream;
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{Mode, OFlags};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::{Pid, Signal, WaitOptions};
 
 use super::confine::{self, Filter};
-use super::inside::{END, Ends, Reaped, failed, read_byte, reap};
-use super::message::{self, Failed, News, Report, Task};
+use super::inside::{self, Ends, Step, failed};
+use super::message::{self, Failed, News, Report, Task, Tried};
 use super::{sys, walls};
 
 /// Forks the first process of a sandbox without namespaces, from a process with one thread.
@@ -49,80 +45,37 @@ fn try_live(ends: Ends, filter: &Filter) -> Result<Option<News>, Failed> {
         .map_err(failed("hide", "the first process"))?;
     let news = sys::child_news().map_err(failed("watch", "processes"))?;
     let reaches_all = walls::keep_signals_inside(task.walls.abi_max)?;
-    let Some(action) = sys::fork_into(0).map_err(failed("start", "the action"))? else {
-        let status = match become_action(&ends, &task, filter) {
-            Ok(()) => 0,
-            Err(why) => {
-                let _ = message::send(&ends.job, &Report::of(News::Failed(why)), None);
-                127
-            }
-        };
-        sys::leave(status);
+    let become_it = || {
+        let why = become_action(&ends, &task, filter);
+        let _ = message::send(&ends.job, &Report::of(why), None);
     };
+    let action = sys::fork_to_execute(&become_it).map_err(failed("start", "the action"))?;
     let Ends { job, stdout, stderr } = ends;
     // The streams come to their end when the action's processes have closed them.
     drop((stdout, stderr));
     let below = Below { own, action, reaches_all };
-    let ended = watch_over(&below, &job, &news);
+    let ended = inside::wait_for(action, &job, &news, None, || below.ask_to_end());
     below.end();
-    Ok(ended.map(|ended| match (ended.exit_status(), ended.terminating_signal()) {
-        (Some(code), _) => News::Exited(code),
-        (None, signal) => News::Signalled(signal.unwrap_or(Signal::KILL.as_raw())),
-    }))
+    Ok(ended)
 }
 
-/// Becomes the action; comes back only where this was a trial.
-fn become_action(ends: &Ends, task: &Task, filter: &Filter) -> Result<(), Failed> {
-    let words = |words: &[String]| -> Result<Vec<CString>, Failed> {
-        words.iter().map(|w| CString::new(w.as_str()).map_err(failed("pass on", w))).collect()
-    };
-    let start = &task.start;
-    let (argv, env) = (words(&start.argv)?, words(&start.env)?);
+/// Becomes the action. Returns what went wrong, or how the trial went.
+fn become_action(ends: &Ends, task: &Task, filter: &Filter) -> News {
+    match confine_it(ends, task, filter) {
+        Ok(()) if task.order.argv.is_empty() => News::Tried(Tried { restricts_files: true }),
+        Ok(()) => News::Failed(inside::execute(&task.order)),
+        Err(failed) => News::Failed(failed),
+    }
+}
+
+fn confine_it(ends: &Ends, task: &Task, filter: &Filter) -> Step<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed("end with", "its parent"))?;
-    rustix::process::setsid().map_err(failed("begin", "a session"))?;
-    // The user's would decide who may use what is made.
-    rustix::process::umask(Mode::from_raw_mode(0o022));
-    let nothing = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
-        .map_err(failed("open", "/dev/null"))?;
-    rustix::stdio::dup2_stdin(&nothing).map_err(failed("redirect", "standard input"))?;
-    rustix::stdio::dup2_stdout(&ends.stdout).map_err(failed("redirect", "standard output"))?;
-    rustix::stdio::dup2_stderr(&ends.stderr).map_err(failed("redirect", "standard error"))?;
-    rustix::process::chdir(&start.directory).map_err(failed("enter", &start.directory))?;
+    inside::stand_alone(ends, &task.order)?;
     confine::empty_bounding_set();
     confine::limit(task.bytes_max, None).map_err(failed("set", "limits"))?;
     confine::drop_capabilities().map_err(failed("give up", "capabilities"))?;
-    rustix::thread::set_no_new_privs(true).map_err(failed("refuse", "new privileges"))?;
     walls::raise(&task.walls)?;
-    filter.apply().map_err(failed("restrict", "system calls"))?;
-    sys::default_signals();
-    if argv.is_empty() {
-        return Ok(());
-    }
-    Err(failed("start", &start.argv[0])(sys::execute(&argv, &env)))
-}
-
-/// Reaps until the action has ended; `None` when nobody is interested any more.
-fn watch_over(below: &Below, job: &UnixStream, news: &std::os::fd::OwnedFd) -> Option<WaitStatus> {
-    loop {
-        match reap(below.action) {
-            Reaped::Action(status) => return Some(status),
-            Reaped::Others => {}
-            Reaped::Nobody => return None,
-        }
-        let mut polled = [PollFd::new(job, PollFlags::IN), PollFd::new(news, PollFlags::IN)];
-        let _ = poll(&mut polled, None);
-        let (asked, ended) = (!polled[0].revents().is_empty(), !polled[1].revents().is_empty());
-        if asked {
-            match read_byte(job) {
-                Some(END) => below.ask_to_end(),
-                _ => return None,
-            }
-        }
-        if ended {
-            // One record, of whose end does not matter: all that ended are reaped.
-            let _ = rustix::io::read(news, &mut [0; 128]);
-        }
-    }
+    filter.apply().map_err(failed("restrict", "system calls"))
 }
 
 /// The action and everything that descends from it.
@@ -147,7 +100,7 @@ impl Below {
     fn end(&self) {
         if self.reaches_all {
             sys::signal_all(libc::SIGKILL);
-            while rustix::process::wait(WaitOptions::empty()).is_ok_and(|reaped| reaped.is_some()) {}
+            inside::reap_all();
             return;
         }
         for round in 0_u64.. {

@@ -1,4 +1,4 @@
-//! What the three processes of a sandbox say to each other: [`Setup`] and [`Start`], or one [`Task`], go in, [`Report`]
+//! What the three processes of a sandbox say to each other: [`Setup`] and [`Order`], or one [`Task`], go in, [`Report`]
 //! comes out.
 //!
 //! A message is its length, a byte for its kind and protocol-buffers bytes. Open files travel beside them. All three are
@@ -15,10 +15,10 @@ use rustix::net::{
     recvmsg, sendmsg,
 };
 
-/// What the inside of a sandbox is made of.
+/// What the inside of a sandbox is made of: the same for every action with the same tools, so it is told once.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Setup {
-    /// An empty directory on which the new root is built. Each sandbox has a mount table of its own, so all may use one.
+    /// An empty directory, on which mount tables that nobody else sees may put what they like.
     #[prost(string, tag = "1")]
     pub(super) place: String,
     /// The input root, from inside.
@@ -51,14 +51,11 @@ pub(super) struct Setup {
     /// The most processes and threads.
     #[prost(uint64, tag = "11")]
     pub(super) processes_max: u64,
-    /// The processor it may run on; all of them where there is none.
-    #[prost(uint32, optional, tag = "12")]
-    pub(super) only_core: Option<u32>,
     /// The time of all that is there before the action, in seconds since 1970.
-    #[prost(int64, tag = "13")]
+    #[prost(int64, tag = "12")]
     pub(super) time: i64,
     /// How many processes there were before the action, so that its number is another one.
-    #[prost(uint32, tag = "14")]
+    #[prost(uint32, tag = "13")]
     pub(super) earlier_processes: u32,
 }
 
@@ -101,10 +98,10 @@ pub(super) struct Bind {
     pub(super) writable: bool,
 }
 
-/// The inputs are staged: go.
+/// One action.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Start {
-    /// The program and its arguments, from inside. None: this was a trial.
+pub(super) struct Order {
+    /// The program and its arguments, from inside. None: this is a trial.
     #[prost(string, repeated, tag = "1")]
     pub(super) argv: Vec<String>,
     /// The environment, each `NAME=value`.
@@ -113,8 +110,11 @@ pub(super) struct Start {
     /// Where it starts, from inside.
     #[prost(string, tag = "3")]
     pub(super) directory: String,
+    /// The processor it may run on; all of them where there is none.
+    #[prost(uint32, optional, tag = "4")]
+    pub(super) only_core: Option<u32>,
     /// Whether what it looks for in vain is to be told.
-    #[prost(bool, tag = "4")]
+    #[prost(bool, tag = "5")]
     pub(super) traced: bool,
 }
 
@@ -123,7 +123,7 @@ pub(super) struct Start {
 pub(super) struct Task {
     /// What to start, all paths being the machine's. No program: this is a trial.
     #[prost(message, required, tag = "1")]
-    pub(super) start: Start,
+    pub(super) order: Order,
     /// What it may reach.
     #[prost(message, required, tag = "2")]
     pub(super) walls: Walls,
@@ -156,10 +156,10 @@ pub(super) struct Walls {
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Report {
     /// What happened.
-    #[prost(oneof = "News", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "News", tags = "1, 2, 3, 4, 5")]
     pub(super) news: Option<News>,
     /// With the end of a traced process: the paths that it looked for in vain.
-    #[prost(string, repeated, tag = "5")]
+    #[prost(string, repeated, tag = "6")]
     pub(super) lookups: Vec<String>,
 }
 
@@ -185,6 +185,17 @@ pub(super) enum News {
     /// The process was ended by this signal.
     #[prost(int32, tag = "4")]
     Signalled(i32),
+    /// It was a trial, and nothing failed.
+    #[prost(message, tag = "5")]
+    Tried(Tried),
+}
+
+/// How a trial went.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct Tried {
+    /// Whether the kernel keeps a second lock on files (Landlock).
+    #[prost(bool, tag = "1")]
+    pub(super) restricts_files: bool,
 }
 
 /// Nothing more than that.
@@ -207,21 +218,21 @@ pub(super) struct Failed {
 
 /// Sends a message, with an open file if there is one.
 pub(super) fn send(to: &UnixStream, message: &impl Message, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let bytes = message.encode_to_vec();
-    let length = u32::try_from(bytes.len()).map_err(io::Error::other)?.to_le_bytes();
+    let length = u32::try_from(message.encoded_len()).map_err(io::Error::other)?;
+    let mut bytes = length.to_le_bytes().to_vec();
+    message.encode(&mut bytes).map_err(io::Error::other)?;
     // The file travels with the first byte.
-    send_with(to.as_fd(), &length[..1], file.as_slice())?;
+    let sent = send_some(to.as_fd(), &bytes, file.as_slice())?;
     let mut to = to;
-    to.write_all(&length[1..])?;
-    to.write_all(&bytes)
+    to.write_all(&bytes[sent..])
 }
 
 /// Receives a message, and the open file that came with it. `None` when the other side has closed.
 pub(super) fn receive<M: Message + Default>(from: &UnixStream) -> io::Result<Option<(M, Option<OwnedFd>)>> {
     let mut length = [0; 4];
-    let Some(mut files) = receive_with(from.as_fd(), &mut length[..1])? else { return Ok(None) };
+    let Some((received, mut files)) = receive_some(from.as_fd(), &mut length)? else { return Ok(None) };
     let mut from = from;
-    from.read_exact(&mut length[1..])?;
+    from.read_exact(&mut length[received..])?;
     let length = usize::try_from(u32::from_le_bytes(length)).map_err(io::Error::other)?;
     let mut bytes = vec![0; length];
     from.read_exact(&mut bytes)?;
@@ -232,22 +243,30 @@ pub(super) fn receive<M: Message + Default>(from: &UnixStream) -> io::Result<Opt
 /// The most files that travel together.
 const FILES_MAX: usize = 3;
 
-/// Sends bytes, and open files beside them.
+/// Sends bytes, all of them at once, and open files beside them.
 pub(super) fn send_with(to: BorrowedFd<'_>, bytes: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<()> {
+    match send_some(to, bytes, files)? {
+        n if n == bytes.len() => Ok(()),
+        _ => Err(io::ErrorKind::WriteZero.into()),
+    }
+}
+
+fn send_some(to: BorrowedFd<'_>, bytes: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES_MAX))];
     let mut beside = SendAncillaryBuffer::new(&mut space);
     if !files.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(files)) {
         return Err(io::Error::other("too many files to send"));
     }
     // A closed other side is an error to hear of, not a signal to die by.
-    match sendmsg(to, &[IoSlice::new(bytes)], &mut beside, SendFlags::NOSIGNAL)? {
-        n if n == bytes.len() => Ok(()),
-        _ => Err(io::ErrorKind::WriteZero.into()),
-    }
+    Ok(sendmsg(to, &[IoSlice::new(bytes)], &mut beside, SendFlags::NOSIGNAL)?)
 }
 
 /// Receives bytes, and the open files beside them. `None` when the other side has closed.
 pub(super) fn receive_with(from: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<Option<Vec<OwnedFd>>> {
+    Ok(receive_some(from, bytes)?.map(|(_, files)| files))
+}
+
+fn receive_some(from: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES_MAX))];
     let mut beside = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
@@ -261,5 +280,5 @@ pub(super) fn receive_with(from: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result
         _ => Vec::new(),
     });
     let files = files.collect();
-    Ok((received.bytes != 0).then_some(files))
+    Ok((received.bytes != 0).then_some((received.bytes, files)))
 }

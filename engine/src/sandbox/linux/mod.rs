@@ -1,8 +1,9 @@
 //! `Isolated`: Linux namespaces. An action sees its inputs, its tools and the C library, and nothing else there is.
 //!
-//! Three processes take part. `run` (this module) stages inputs and takes outputs; the [`spawner`] forks; the first
-//! process [`inside`] builds the root, guards it, and is process 1 of the action's world, so that nothing survives
-//! it. They talk over a socket ([`message`]); when `run` dies, however it dies, the socket closes and everything ends.
+//! Three processes take part. `run` (this module) stages inputs and takes outputs; the [`spawner`] prepares what is the
+//! same for every action and forks; the first process [`inside`] completes the [`root`], guards it, and is process 1 of
+//! the action's world, so that nothing survives it. They talk over a socket ([`message`]); when `run` dies, however it
+//! dies, the socket closes and everything ends. Without namespaces ([`restricted`]) the first process is a [`guard`].
 //!
 //! | hidden | by |
 //! |---|---|
@@ -21,6 +22,7 @@ mod message;
 mod network;
 mod notify;
 pub mod restricted;
+mod root;
 mod shown;
 pub mod spawner;
 mod stage;
@@ -41,9 +43,10 @@ use rustix::thread::CpuSet;
 pub(super) use self::walls::ABI_OLDEST as LANDLOCK_OLDEST;
 pub use self::walls::Locks;
 
-use self::message::{Failed, News, Report, Setup, SmallFile, Start};
+use self::inside::Ends;
+use self::message::{Failed, News, Order, Report, Setup, SmallFile, Tried};
 use self::shown::Shown;
-use self::spawner::{Request, Spawner};
+use self::spawner::{Mounts, Spawner, talk};
 use super::running::{Running, Streams, watch};
 use super::scratch::{Private, Scratch};
 use super::{Clients, Execution, Job, OutputError, Sandbox, SandboxError, World, collect};
@@ -62,13 +65,13 @@ pub struct Isolated {
     program: PathBuf,
     clients: Clients,
     world: World,
-    /// Where there is only one core, it is another one each time, or all would wait for one.
-    turn: AtomicUsize,
+    turns: Turns,
     system: Shown,
     toolchains: Mutex<HashMap<PathBuf, Arc<Shown>>>,
     bytes_max: u64,
     processes_max: u64,
     place: String,
+    restricts_files: bool,
     /// Held, because the place lies in it.
     _scratch: (Private, Scratch),
 }
@@ -128,22 +131,29 @@ impl Isolated {
         let scratch = made.map_err(|e| refused("make a directory in", &options.scratch)(io::Error::other(e)))?;
         let place = shown::text(scratch.0.path()).map_err(refused("use", scratch.0.path()))?.to_owned();
         let spawner = Spawner::start(&options.program).map_err(refused("start", &options.program))?;
-        let isolated = Self {
+        let mut isolated = Self {
             spawner,
             online: OnceLock::new(),
             program: options.program,
             clients: options.clients,
             world: options.world,
-            turn: AtomicUsize::new(0),
+            turns: Turns::default(),
             system: Shown::system(),
             toolchains: Mutex::default(),
             bytes_max: bytes_max(),
             processes_max: processes_max(options.n_cores),
             place,
+            restricts_files: false,
             _scratch: scratch,
         };
-        isolated.try_once()?;
+        isolated.restricts_files = isolated.try_once()?;
         Ok(isolated)
+    }
+
+    /// Whether this kernel keeps the second lock on files (Landlock). Nothing depends on it as long as the first one holds.
+    #[must_use]
+    pub const fn restricts_files(&self) -> bool {
+        self.restricts_files
     }
 
     fn spawner(&self, network: bool) -> io::Result<&Spawner> {
@@ -160,32 +170,27 @@ impl Isolated {
         }
     }
 
-    fn try_once(&self) -> Result<(), Refused> {
+    /// Whether the kernel restricts files.
+    fn try_once(&self) -> Result<bool, Refused> {
         let failed = |e: SandboxError| match e {
             SandboxError::Setup { what, path, cause } => Refused { what, path: path.display().to_string(), cause },
             e => Refused { what: "try".to_owned(), path: "the sandbox".to_owned(), cause: io::Error::other(e) },
         };
-        let setup = self.setup(Network::Denied, &[]).map_err(failed)?;
-        let mut inside = Inside::make(self, &setup).map_err(failed)?.0;
-        inside.start(&Start::default()).map_err(failed)?;
-        loop {
-            if inside.ended().is_some() {
-                return inside.trouble.take().map_or(Ok(()), |why| Err(failed(error(why))));
-            }
-            let _ = poll(&mut [PollFd::new(&inside.job, PollFlags::IN)], None);
-        }
+        let inside = Inside::make(self, Network::Denied, &[], &Order::default()).map_err(failed)?.0;
+        inside.go().map_err(failed)?;
+        inside.tried().map_err(failed)
     }
 
-    fn setup(
-        &self,
-        network: Network,
-        mounts: &[(crate::path::RelPath, Arc<crate::action::MountedTree>)],
-    ) -> Result<Setup, SandboxError> {
+    fn setup(&self, network: Network, mounts: &Mounts) -> Result<Setup, SandboxError> {
         let World { root, home, temporary, user, hostname, .. } = self.world;
         let network = network == Network::Allowed;
         let mut shown = self.system.clone();
         for (at, mounted) in mounts {
-            shown.add(&*self.toolchain(mounted, &format!("{root}/{at}"))?);
+            let toolchain = self.toolchain(mounted, &format!("{root}/{at}"))?;
+            if spawner::owner(network).is_some() {
+                readable_by_all(mounted, &toolchain)?;
+            }
+            shown.add(&toolchain);
         }
         let mut writable: Vec<String> = [root, home, temporary, "/dev/shm"].map(str::to_owned).into();
         if network {
@@ -222,18 +227,9 @@ impl Isolated {
             user,
             bytes_max: self.bytes_max,
             processes_max: self.processes_max,
-            only_core: self.only_core(),
             time: self.world.time().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed()),
             earlier_processes: self.world.earlier_processes,
         })
-    }
-
-    /// The processor to stay on, where the world has only one.
-    fn only_core(&self) -> Option<u32> {
-        let allowed = self.world.one_core.then(|| rustix::thread::sched_getaffinity(None).ok())??;
-        let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(cores.len())?;
-        u32::try_from(cores[turn]).ok()
     }
 
     /// What a toolchain shows, worked out once.
@@ -248,7 +244,7 @@ impl Isolated {
         Ok(Arc::clone(known.entry(name).or_insert(Arc::new(shown))))
     }
 
-    fn start(&self, job: &Job<'_>) -> Start {
+    fn order(&self, job: &Job<'_>) -> Order {
         let World { root, home, temporary, .. } = self.world;
         let directory = job.directory.map_or_else(|| root.to_owned(), |directory| format!("{root}/{directory}"));
         let mut argv: Vec<String> = job.argv.iter().map(|word| word.render(root)).collect();
@@ -262,7 +258,7 @@ impl Isolated {
         }
         env.extend(job.env.iter().map(|(name, value)| (name.as_str(), value.render(root))));
         let env = env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-        Start { argv, env, directory, traced: false }
+        Order { argv, env, directory, only_core: self.turns.only_core(self.world), traced: false }
     }
 }
 
@@ -272,11 +268,13 @@ impl Sandbox for Isolated {
     }
 
     fn run(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Execution, SandboxError> {
-        let setup = self.setup(job.network, job.mounts)?;
-        let (mut inside, root, mut streams) = Inside::make(self, &setup)?;
-        let root_path = path_of(&root);
-        let staged = stage::stage(job, &root_path, spawner::owner(setup.network), self.world.manner())?;
-        inside.start(&self.start(job))?;
+        let order = self.order(job);
+        let (mut inside, root, mut streams) = Inside::make(self, job.network, job.mounts, &order)?;
+        // A path that leads into the sandbox's mounts, which this process does not have.
+        let root_path = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
+        let staged =
+            stage::stage(job, &root_path, spawner::owner(job.network == Network::Allowed), self.world.manner())?;
+        inside.go()?;
         let watched = watch(&mut inside, &mut streams, job.timeout, cancel);
         if let Some(why) = inside.trouble.take() {
             return Err(error(why));
@@ -315,6 +313,20 @@ fn path_of(root: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()))
 }
 
+/// Where there is only one processor, it is another one for each action, or all would wait for one.
+#[derive(Debug, Default)]
+struct Turns(AtomicUsize);
+
+impl Turns {
+    /// The processor to stay on, in a world that has only one.
+    fn only_core(&self, world: World) -> Option<u32> {
+        let allowed = world.one_core.then(|| rustix::thread::sched_getaffinity(None).ok())??;
+        let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
+        let turn = self.0.fetch_add(1, Ordering::Relaxed).checked_rem(cores.len())?;
+        u32::try_from(cores[turn]).ok()
+    }
+}
+
 /// A sandbox that was made, from the outside. Everything in it ends when this is dropped.
 struct Inside {
     job: UnixStream,
@@ -326,27 +338,43 @@ struct Inside {
 }
 
 impl Inside {
+    fn new(Ends { job, stdout, stderr }: Ends) -> (Self, Streams) {
+        (Self { job, status: None, lookups: Vec::new(), trouble: None }, Streams::new(stdout, stderr))
+    }
+
     /// Has a sandbox made. The directory that is to hold the inputs, and what the action will write.
-    fn make(isolated: &Isolated, setup: &Setup) -> Result<(Self, OwnedFd, Streams), SandboxError> {
-        let request = Request { network: setup.network, user: setup.user, in_place: false };
-        let talk = |cause| SandboxError::setup("talk to", Path::new("the sandbox"), cause);
-        let (job, stdout, stderr) =
-            isolated.spawner(setup.network).and_then(|spawner| spawner.fork(request)).map_err(talk)?;
-        // Where the other side is gone already, it may have said why.
-        let sent = message::send(&job, setup, None);
-        match message::receive::<Report>(&job).map_err(talk)? {
-            Some((Report { news: Some(News::Made(_)), .. }, Some(root))) => {
-                sent.map_err(talk)?;
-                Ok((Self { job, status: None, lookups: Vec::new(), trouble: None }, root, Streams::new(stdout, stderr)))
+    fn make(
+        isolated: &Isolated,
+        network: Network,
+        mounts: &Mounts,
+        order: &Order,
+    ) -> Result<(Self, OwnedFd, Streams), SandboxError> {
+        let spawner = isolated.spawner(network == Network::Allowed).map_err(talk)?;
+        let (inside, streams) = Self::new(spawner.fork(mounts, || isolated.setup(network, mounts), order)?);
+        let failed = match message::receive::<Report>(&inside.job) {
+            Ok(Some((Report { news: Some(News::Made(_)), .. }, Some(root)))) => {
+                return Ok((inside, root, streams));
             }
+            Ok(Some((Report { news: Some(News::Failed(why)), .. }, _))) => error(why),
+            Ok(_) => talk(io::ErrorKind::UnexpectedEof),
+            Err(e) => talk(e),
+        };
+        spawner.forget(mounts);
+        Err(failed)
+    }
+
+    /// How a trial went: whether the kernel restricts files.
+    fn tried(&self) -> Result<bool, SandboxError> {
+        match message::receive::<Report>(&self.job).map_err(talk)? {
+            Some((Report { news: Some(News::Tried(Tried { restricts_files })), .. }, _)) => Ok(restricts_files),
             Some((Report { news: Some(News::Failed(why)), .. }, _)) => Err(error(why)),
-            _ => Err(talk(io::Error::from(io::ErrorKind::UnexpectedEof))),
+            _ => Err(talk(io::ErrorKind::UnexpectedEof)),
         }
     }
 
-    fn start(&self, start: &Start) -> Result<(), SandboxError> {
-        let talk = |cause| SandboxError::setup("talk to", Path::new("the sandbox"), cause);
-        message::send(&self.job, start, None).map_err(talk)
+    /// Starts the action: its inputs are there.
+    fn go(&self) -> Result<(), SandboxError> {
+        rustix::io::write(&self.job, &[inside::GO]).map(drop).map_err(talk)
     }
 }
 
@@ -386,6 +414,21 @@ impl Running for Inside {
     fn ask_to_end(&mut self) {
         let _ = rustix::io::write(&self.job, &[inside::END]);
     }
+}
+
+/// Sees to it that a toolchain which root installed for themselves is an error of ours, with its remedy, and not a tool
+/// that is not found.
+fn readable_by_all(mounted: &crate::action::MountedTree, toolchain: &Shown) -> Result<(), SandboxError> {
+    for bind in &toolchain.binds {
+        let from = Path::new(&bind.from);
+        let private = shown::first_private(from).map_err(|cause| SandboxError::setup("look at", from, cause))?;
+        if let Some(path) = private {
+            let remedy = format!("only its owner may read it: `chmod -R go+rX {}`", mounted.directory.display());
+            let cause = io::Error::new(io::ErrorKind::PermissionDenied, remedy);
+            return Err(SandboxError::setup("use in a sandbox, where root is nobody,", &path, cause));
+        }
+    }
+    Ok(())
 }
 
 fn error(Failed { what, path, errno }: Failed) -> SandboxError {

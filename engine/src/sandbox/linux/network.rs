@@ -7,7 +7,6 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
@@ -25,7 +24,6 @@ const N_IDLE_MAX: usize = 64;
 /// The network namespaces of a spawner.
 #[derive(Debug, Default)]
 pub(super) struct Networks {
-    is_prepared: bool,
     idle: Vec<OwnedFd>,
     used: HashMap<Pid, OwnedFd>,
 }
@@ -37,10 +35,6 @@ impl Networks {
             move_into_link_name_space(idle.as_fd(), Some(LinkNameSpaceType::Network))
                 .map_err(failed("enter", "a network namespace"))?;
             return Ok(idle);
-        }
-        if !self.is_prepared {
-            become_able()?;
-            self.is_prepared = true;
         }
         sys::unshare(UnshareFlags::NEWNET).map_err(failed("make", "a network namespace"))?;
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)
@@ -81,20 +75,6 @@ fn has_no_sockets(counts: &str) -> bool {
         && count("TCP:", "inuse") == Some(0)
         && count("TCP:", "orphan") == Some(0)
         && count("TCP:", "tw") == Some(0)
-}
-
-/// Without being root, a process may make namespaces of other kinds only in a user namespace of its own, in which it
-/// stays who it was.
-fn become_able() -> Result<(), Failed> {
-    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    if user == 0 {
-        return Ok(());
-    }
-    sys::unshare(UnshareFlags::NEWUSER).map_err(failed("make", "a user namespace"))?;
-    let write = |path: &str, text: String| fs::write(path, text).map_err(failed::<io::Error>("write", path));
-    write("/proc/self/uid_map", format!("{user} {user} 1\n"))?;
-    write("/proc/self/setgroups", "deny".to_owned())?;
-    write("/proc/self/gid_map", format!("{group} {group} 1\n"))
 }
 
 #[cfg(test)]

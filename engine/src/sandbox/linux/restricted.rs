@@ -13,16 +13,14 @@ use std::net::Shutdown;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use rustix::event::{PollFd, PollFlags, poll};
-
-use super::message::{self, Start, Task, Walls};
+use super::message::{Order, Task, Walls};
 use super::shown::{self, Shown};
-use super::spawner::{Request, Spawner};
-use super::{Inside, Options, Refused, bytes_max, error, stage, walls};
+use super::spawner::Spawner;
+use super::{Inside, Options, Refused, Turns, bytes_max, error, stage, walls};
 use crate::action::{MountedTree, Network};
 use crate::cancel::Cancel;
 use crate::sandbox::place::Place;
-use crate::sandbox::running::{Running as _, Streams, watch};
+use crate::sandbox::running::{Streams, watch};
 use crate::sandbox::scratch::Scratch;
 use crate::sandbox::{Clients, Execution, Job, OutputError, Sandbox, SandboxError, World, collect};
 use crate::store::Strength;
@@ -33,6 +31,7 @@ pub struct Restricted {
     spawner: Spawner,
     clients: Clients,
     world: World,
+    turns: Turns,
     /// What of the machine every action may read.
     system: Walls,
     toolchains: Mutex<HashMap<PathBuf, Arc<Walls>>>,
@@ -68,6 +67,7 @@ impl Restricted {
             spawner,
             clients: options.clients,
             world: options.world,
+            turns: Turns::default(),
             system: system(),
             toolchains: Mutex::default(),
             bytes_max: bytes_max(),
@@ -83,22 +83,14 @@ impl Restricted {
         let mut walls = self.system.clone();
         walls.writable.push(place.path().display().to_string());
         walls.abi_max = self.abi_max;
-        let start = Start { directory: "/".to_owned(), ..Start::default() };
-        let (mut inside, _streams) = self.begin(&Task { start, walls, bytes_max: self.bytes_max }).map_err(refused)?;
-        while inside.ended().is_none() {
-            let _ = poll(&mut [PollFd::new(&inside.job, PollFlags::IN)], None);
-        }
-        inside.trouble.take().map_or(Ok(()), |why| Err(refused(error(why))))
+        let order = Order { directory: "/".to_owned(), ..Order::default() };
+        let (inside, _streams) = self.begin(&Task { order, walls, bytes_max: self.bytes_max }).map_err(refused)?;
+        inside.tried().map(drop).map_err(refused)
     }
 
     /// Has an action started.
     fn begin(&self, task: &Task) -> Result<(Inside, Streams), SandboxError> {
-        let talk = |cause| SandboxError::setup("talk to", Path::new("the sandbox"), cause);
-        let request = Request { network: task.walls.network, user: 0, in_place: true };
-        let (job, stdout, stderr) = self.spawner.fork(request).map_err(talk)?;
-        // Where the other side is gone already, it may have said why.
-        let _ = message::send(&job, task, None);
-        Ok((Inside { job, status: None, lookups: Vec::new(), trouble: None }, Streams::new(stdout, stderr)))
+        self.spawner.fork_in_place(task).map(Inside::new)
     }
 
     fn walls(&self, job: &Job<'_>, place: &Place) -> Result<Walls, SandboxError> {
@@ -152,13 +144,14 @@ impl Sandbox for Restricted {
         let staged = stage::stage(job, &place.root, None, self.world.manner())?;
         place.link(job)?;
         let env = place.env(job, &self.world, &self.clients);
-        let start = Start {
+        let order = Order {
             argv: place.argv(job),
             env: env.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
             directory: place.start.display().to_string(),
+            only_core: self.turns.only_core(self.world),
             traced: false,
         };
-        let task = Task { start, walls: self.walls(job, &place)?, bytes_max: self.bytes_max };
+        let task = Task { order, walls: self.walls(job, &place)?, bytes_max: self.bytes_max };
         let (mut inside, mut streams) = self.begin(&task)?;
         let watched = watch(&mut inside, &mut streams, job.timeout, cancel);
         end(&inside);

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use super::message::{Bind, Link};
 use crate::action::{Beside, MountedTree};
@@ -113,6 +114,26 @@ impl Shown {
     }
 }
 
+/// The first file or directory at or below `path` that only its owner may read: root, who is nobody in the sandbox.
+///
+/// # Errors
+/// When a directory can't be read.
+pub(super) fn first_private(path: &Path) -> io::Result<Option<PathBuf>> {
+    let meta = fs::symlink_metadata(path)?;
+    let needed = if meta.is_dir() { 0o005 } else { 0o004 };
+    if !meta.is_symlink() && meta.mode() & needed != needed {
+        return Ok(Some(path.to_owned()));
+    }
+    if meta.is_dir() {
+        for entry in fs::read_dir(path)? {
+            if let Some(found) = first_private(&entry?.path())? {
+                return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// Whether a directory holds exactly what its tree lists, as far as names go.
 fn is_whole(tree: &Tree, directory: &Path) -> io::Result<bool> {
     let mut n_found = 0;
@@ -145,3 +166,28 @@ pub(super) fn text(path: &Path) -> io::Result<&str> {
 
 /// The devices that every program may expect.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn what_only_its_owner_may_read_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        let (directory, file) = (root.path().join("bin"), root.path().join("bin/tool"));
+        fs::create_dir(&directory).unwrap();
+        fs::write(&file, "").unwrap();
+        symlink("nowhere", directory.join("link")).unwrap();
+        let found = |directory_mode, file_mode| {
+            for (path, mode) in [(&directory, directory_mode), (&file, file_mode)] {
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            }
+            first_private(&directory).unwrap()
+        };
+        assert_eq!(found(0o755, 0o644), None);
+        assert_eq!(found(0o755, 0o600), Some(file.clone()));
+        assert_eq!(found(0o700, 0o644), Some(directory.clone()));
+    }
+}

@@ -36,6 +36,30 @@ pub(super) fn fork_into(namespaces: i32) -> io::Result<Option<Pid>> {
     }
 }
 
+/// How much of a stack a process has until it is another program. Pages that are not touched cost nothing.
+const STACK_BYTES: usize = 512 * 1024;
+
+/// Forks a process that is to become another program, which spares copying this one's page tables: the two share all
+/// memory, and this one stands still until the other is that program or has ended.
+///
+/// Only for a process with one thread. `child` must not give back, close or change what this process goes on with.
+pub(super) fn fork_to_execute(child: &dyn Fn()) -> io::Result<Pid> {
+    extern "C" fn begin(child: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: it is the address of `child` below, in the frame of a parent that stands still.
+        let child = unsafe { &*child.cast::<&dyn Fn()>() };
+        child();
+        127
+    }
+    let mut stack = vec![0_u128; STACK_BYTES / size_of::<u128>()];
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the stack is aligned, grows down from its end, and outlives the child's use of it, because CLONE_VFORK
+    // keeps this thread, the only one, in the call for as long; so the child's use of shared memory, the allocator's
+    // included, is as if this thread called it. Descriptors, signal handlers and the rest are copies.
+    let pid =
+        unsafe { libc::clone(begin, stack.as_mut_ptr_range().end.cast(), flags, (&raw const child).cast_mut().cast()) };
+    Pid::from_raw(pid).filter(|_| pid > 0).ok_or_else(io::Error::last_os_error)
+}
+
 /// Moves this process, which has one thread, into a new namespace.
 pub(super) fn unshare(what: UnshareFlags) -> io::Result<()> {
     // SAFETY: no table of files is unshared, so every descriptor stays what it is.
@@ -69,14 +93,23 @@ pub(super) fn signal_all(signal: i32) {
 /// The last signal there is. Two of them are the C library's own; asked to change these, it does nothing.
 const SIGNAL_MAX: i32 = 64;
 
-/// Gives signals back their usual meaning: an ignored one stays ignored in the next program.
-pub(super) fn default_signals() {
+/// Gives all signals but one back their usual meaning: an ignored one stays ignored in every program that follows. The
+/// one is left to [`usual_signals`]: it says that a reader is gone, which this process finds out without dying of it.
+pub(super) fn forget_signals() {
+    // SAFETY: no handler is installed, only the default.
+    unsafe {
+        for signal in (1..=SIGNAL_MAX).filter(|signal| *signal != libc::SIGPIPE) {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+    }
+}
+
+/// Gives the last signal its usual meaning too, and holds none back any more.
+pub(super) fn usual_signals() {
     // SAFETY: no handler is installed, only the default; an all-zero set is a valid, empty one, and it lives for the
     // calls that read and write it.
     unsafe {
-        for signal in 1..=SIGNAL_MAX {
-            libc::signal(signal, libc::SIG_DFL);
-        }
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
