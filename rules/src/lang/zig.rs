@@ -1,9 +1,6 @@
 //! Zig: bindings for the world, and one compilation. What is no program needs no system, and imports nothing it doesn't use.
 
-use std::collections::BTreeMap;
-
 use run_engine::path::{RelPath, under};
-use run_engine::tree::Tree;
 
 use super::{Asked, Recipe, Row, Step, StepWork, Yields};
 use crate::builtin::{self, bindings};
@@ -20,6 +17,7 @@ pub(super) const ROW: Row = Row { language: Language::Zig, recipe };
 
 fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<Diagnostic>> {
     let world = asked.world.expect("only a text form comes without a world");
+    gatherer.check_bindings(asked, "Zig")?;
     let is_program = Shape::of_world(world) == Shape::Command;
     let directory = gatherer.source_directory(asked)?;
     let beside = |file: &str| under(directory.as_ref(), &RelPath::new(file).expect("a plain path"));
@@ -33,44 +31,27 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
 
     let mut args = bindings::arguments(world.short_name(), is_program);
     args.push(format!("main={}", main.file_name()));
+    let write = StepWork::Builtin { builtin: &builtin::ZIG_BINDINGS, args, native: None };
     let write = Step {
-        name: "bindings",
         tree: gatherer.world_tree(world)?,
-        produced: vec![],
-        uses: vec![],
-        given: vec![],
-        work: StepWork::Builtin { builtin: &builtin::ZIG_BINDINGS, args, native: None },
-        outputs: text::files().map(bindings::left).collect(),
-        toolchains: BTreeMap::new(),
-        network: false,
+        ..Step::new("bindings", write, text::files().map(bindings::left).collect())
     };
     let at = |constant: &str| RelPath::new(constant).expect("a constant that is a path");
-    let base = gatherer.tools.base()?;
-    let sh =
-        |args| StepWork::Process { program: ("base", Tools::program("sh").expect("a name")), args, env: [].into() };
+    let (base, sh) = (gatherer.tools.base()?, Tools::program("sh")?);
+    let sh = |args| StepWork::Process { program: ("base", sh.clone()), args, env: [].into() };
     let std = Step {
-        name: "std",
-        tree: Tree::new(),
-        produced: vec![],
-        uses: vec![],
-        given: vec![],
-        work: sh(zig::std(target)),
-        outputs: vec![at(zig::STD_DIRECTORY)],
         toolchains: [("base", base.clone()), (zig::NAME, toolchain.clone())].into(),
-        network: false,
+        ..Step::new("std", sh(zig::std(target)), vec![at(zig::STD_DIRECTORY)])
     };
     let from_bindings = text::files().map(|file| (0, bindings::left(file), beside(file)));
     let from_std = (1, at(zig::STD_DIRECTORY), at(zig::STD_DIRECTORY));
+    let compile = sh(zig::compile(&beside(text::ROOT), target, asked.profile));
     let compile = Step {
-        name: "compile",
         tree: gatherer.mixed_tree(&files.into_iter().map(|file| (file, Content::Project)).collect(), asked)?,
         produced: asked.produced.to_vec(),
         uses: from_bindings.chain([from_std]).collect(),
-        given: vec![],
-        work: sh(zig::compile(&beside(text::ROOT), target, asked.profile)),
-        outputs: vec![at(zig::MODULE)],
         toolchains: [("base", base), (zig::NAME, toolchain)].into(),
-        network: false,
+        ..Step::new("compile", compile, vec![at(zig::MODULE)])
     };
     let steps = vec![write, std, compile];
     Ok(Recipe { steps, raw: at(zig::MODULE), yields: Yields::CoreModule, varying: false })

@@ -7,5 +7,8 @@ export ZIG_GLOBAL_CACHE_DIR=cache ZIG_LOCAL_CACHE_DIR=cache
 echo 'int main(void) { return 0; }' > nothing.c
 "$zig" cc -target wasm32-wasi -Oz -g0 nothing.c -o nothing.wasm
 "$zig" cc -target wasm32-wasi -mexec-model=reactor -Wl,--no-entry -Oz -g0 nothing.c -o nothing.wasm
-mv cache/o/*/crt1-command.o cache/o/*/crt1-reactor.o cache/o/*/libc.a cache/o/*/libzigc.a cache/o/*/libcompiler_rt.a .
+# Some are there twice, under two names of the same settings.
+for file in crt1-command.o crt1-reactor.o libc.a libzigc.a libcompiler_rt.a; do
+    find cache/o -name "$file" -exec cp {} . \;
+done
 rm -rf cache nothing.*

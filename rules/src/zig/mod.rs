@@ -32,6 +32,9 @@ pub const STD_DIRECTORY: &str = ".run/std";
 /// What [`libc`] leaves behind.
 pub const LIBC_DIRECTORY: &str = ".run/libc";
 
+/// The object that [`object`] leaves behind.
+pub const OBJECT: &str = ".run/out/bindings.o";
+
 /// The module that a compilation leaves behind.
 pub const MODULE: &str = ".run/out/core.wasm";
 
@@ -82,25 +85,25 @@ pub fn libc() -> Vec<Word> {
     vec!["-c".into(), LIBC.into(), "libc".into(), tool(PROGRAM)]
 }
 
+/// The arguments of `zig` that compile one C file to [`OBJECT`].
+#[must_use]
+pub fn object(file: &RelPath, profile: Profile) -> Vec<Word> {
+    let mut words = c(profile);
+    words.extend(["-c".into(), file.as_str().into(), "-o".into(), OBJECT.into()]);
+    words
+}
+
 /// The arguments of `zig` that compile and link a C program or, where it has no `main`, a library.
 #[must_use]
-pub fn cc(files: &[RelPath], includes: &RelPath, is_program: bool, profile: Profile) -> Vec<Word> {
-    /// Where the C library's headers are, the particular ones first.
-    const HEADERS: &[&str] =
-        &["lib/libc/include/wasm-wasi-musl", "lib/libc/include/generic-musl", "lib/libc/include/any-wasi-any"];
-    let optimise: &[&str] = match profile {
-        Profile::Release => &["-Oz", "-g0", "-s"],
-        Profile::Debug => &["-Og", "-g"],
-    };
-    let start: &[&str] = if is_program { &[] } else { &["-mexec-model=reactor", "-Wl,--no-entry"] };
-    let flags = ["cc", "-target", "wasm32-wasi", "-nostdlib", "-fno-sanitize=undefined"];
-    let mut words: Vec<Word> = flags.iter().chain(optimise).chain(start).map(|flag| Word::from(*flag)).collect();
-    for headers in HEADERS {
-        words.extend(["-isystem".into(), tool(headers)]);
-    }
-    words.extend(["-I".into(), includes.as_str().into()]);
+pub fn cc(files: &[RelPath], includes: Option<&RelPath>, is_program: bool, profile: Profile) -> Vec<Word> {
+    let mut words = c(profile);
+    words.extend(["-I".into(), includes.map_or(".", RelPath::as_str).into()]);
     words.extend(files.iter().map(|file| Word::from(file.as_str())));
-    let crt = if is_program { "crt1-command.o" } else { "crt1-reactor.o" };
+    let (crt, start): (_, &[&str]) = match is_program {
+        true => ("crt1-command.o", &[]),
+        false => ("crt1-reactor.o", &["-mexec-model=reactor", "-Wl,--no-entry"]),
+    };
+    words.extend(start.iter().map(|flag| Word::from(*flag)));
     for file in [crt, "libc.a", "libzigc.a", "libcompiler_rt.a"] {
         words.push(format!("{LIBC_DIRECTORY}/{file}").into());
     }
@@ -108,8 +111,22 @@ pub fn cc(files: &[RelPath], includes: &RelPath, is_program: bool, profile: Prof
     words
 }
 
+/// How C is compiled.
+fn c(profile: Profile) -> Vec<Word> {
+    /// Where the C library's headers are, the particular ones first.
+    const HEADERS: &[&str] =
+        &["lib/libc/include/wasm-wasi-musl", "lib/libc/include/generic-musl", "lib/libc/include/any-wasi-any"];
+    let optimise: &[&str] = match profile {
+        Profile::Release => &["-Oz", "-g0", "-s"],
+        Profile::Debug => &["-Og", "-g"],
+    };
+    let flags = ["cc", "-target", "wasm32-wasi", "-nostdlib", "-fno-sanitize=undefined"];
+    let mut words: Vec<Word> = flags.iter().chain(optimise).map(|flag| Word::from(*flag)).collect();
+    words.extend(HEADERS.iter().flat_map(|headers| ["-isystem".into(), tool(headers)]));
+    words
+}
+
 /// The caches of a compilation that finds nothing in them.
-#[must_use]
 pub fn no_caches() -> impl Iterator<Item = (String, Word)> {
     ["ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"].map(|name| (name.to_owned(), ".run/out/cache".into())).into_iter()
 }

@@ -12,7 +12,8 @@ use crate::builtin;
 use crate::diagnostic::Diagnostic;
 use crate::facts::files::Standing;
 use crate::lang::Asked;
-use crate::manifest::Sources;
+use crate::manifest::{Interface, Sources};
+use crate::step::bindings;
 use crate::step::wit::World;
 use crate::toolchain::provision::Packages;
 
@@ -140,6 +141,19 @@ impl Gatherer<'_> {
             vec![problem.help(format!("run `run v2 toolchain verify {toolchain}`, and build again"))]
         })?;
         Ok(self.file_as_read(&RelPath::new(file.file_name()).expect("a name of a path"), &bytes))
+    }
+
+    /// Refuses a world that a language has no bindings for. `language` is its name as people write it.
+    ///
+    /// # Errors
+    /// `unsupported-type`.
+    pub fn check_bindings(&self, asked: &Asked<'_>, language: &str) -> Gathers<()> {
+        let Some(world) = asked.world else { return Ok(()) };
+        let span = match &asked.source.interface {
+            Interface::Wit { path, .. } => &path.span,
+            _ => &asked.source.path.span,
+        };
+        bindings::check(world, language).map_err(|e| self.at(e.diagnostics, span))
     }
 
     /// A world as a tree of one file, for builtins that write bindings.

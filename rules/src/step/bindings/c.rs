@@ -22,8 +22,8 @@ pub fn files(name: &str) -> [String; 3] {
 /// # Errors
 /// `unsupported-type` for what belongs to versions of WASI after 0.2.
 pub fn generate(world: &World, name: &str, is_program: bool) -> Result<Files, StepError> {
+    check(world, "C")?;
     let (mut resolve, id) = canonical(world, name, is_program)?;
-    check(&resolve, id, "C")?;
     let opts = wit_bindgen_c::Opts::default();
     let mut made = Generated::default();
     opts.build().generate(&mut resolve, id, &mut made).map_err(|error| {

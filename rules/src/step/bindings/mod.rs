@@ -27,13 +27,21 @@ pub fn snake(name: &str) -> String {
 fn canonical(world: &World, name: &str, is_program: bool) -> Result<(Resolve, WorldId), StepError> {
     let world = World::from_encoded(&world.encoded()?)?;
     let World { mut resolve, id, .. } = if is_program { world.without_run() } else { world };
-    name.clone_into(&mut resolve.worlds[id].name);
+    let world = &mut resolve.worlds[id];
+    name.clone_into(&mut world.name);
+    if let Some(package) = world.package {
+        resolve.packages[package].worlds = [(name.to_owned(), id)].into_iter().collect();
+    }
     Ok((resolve, id))
 }
 
-/// Refuses a world with something in it that `language` has no bindings for.
-fn check(resolve: &Resolve, id: WorldId, language: &str) -> Result<(), StepError> {
-    let world = &resolve.worlds[id];
+/// Refuses a world with something in it that `language`, as people write it, has no bindings for.
+///
+/// # Errors
+/// `unsupported-type`, at the first such function.
+pub fn check(world: &World, language: &str) -> Result<(), StepError> {
+    let resolve = &world.resolve;
+    let world = &resolve.worlds[world.id];
     let mut functions = Vec::new();
     for (key, item) in world.imports.iter().chain(&world.exports) {
         match item {

@@ -39,7 +39,7 @@ const ROOT: &str = "$root";
 /// `unsupported-type` for what belongs to versions of WASI after 0.2.
 pub fn generate(world: &World, name: &str, entry: &str) -> Result<Files, StepError> {
     let (resolve, id) = canonical(world, name, false)?;
-    check(&resolve, id, "TypeScript")?;
+    check(world, "TypeScript")?;
     let mut text = Text { resolve: &resolve, out: String::new() };
     text.out.push_str("// Written from the WIT of this component by `run v2 build`: don't edit it.\n");
     let items = &resolve.worlds[id];

@@ -28,7 +28,9 @@ pub fn reset() void {
 }
 
 fn realloc(old: ?[*]u8, old_size: usize, alignment: usize, size: usize) callconv(.c) [*]u8 {
-    const new = call_arena.allocator().rawAlloc(size, .fromByteUnits(alignment), @returnAddress()) orelse @trap();
+    // Nothing is put there, and a null pointer it must not be.
+    if (size == 0) return @ptrFromInt(alignment);
+    const new = allocator.rawAlloc(size, .fromByteUnits(alignment), @returnAddress()) orelse @trap();
     if (old) |bytes| @memcpy(new[0..@min(old_size, size)], bytes[0..@min(old_size, size)]);
     return new;
 }

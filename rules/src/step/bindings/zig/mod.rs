@@ -45,8 +45,8 @@ pub fn files() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// `unsupported-type` for what belongs to versions of WASI after 0.2.
 pub fn generate(world: &World, name: &str, main: &str, is_program: bool) -> Result<Files, StepError> {
+    check(world, "Zig")?;
     let (resolve, id) = canonical(world, name, is_program)?;
-    check(&resolve, id, "Zig")?;
     let exports_something = !resolve.worlds[id].exports.is_empty();
     let mut files = Files::from([
         (BINDINGS.to_owned(), bindings(resolve, id).into_bytes()),

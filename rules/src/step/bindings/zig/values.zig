@@ -32,7 +32,8 @@ pub fn Borrowed(comptime Resource: type) type {
     return struct {
         resource: Resource,
 
-        const is_borrowed = true;
+        /// What is lent.
+        pub const Lent = Resource;
     };
 }
 
@@ -56,7 +57,7 @@ fn shape(comptime T: type) Shape {
             .flags
         else if (info.field_types.len == 1 and info.field_types[0] == Handle)
             .handle
-        else if (@hasDecl(T, "is_borrowed"))
+        else if (@hasDecl(T, "Lent"))
             .borrowed
         else
             .fields,
