@@ -2,7 +2,8 @@
 //!
 //! In a fence that says `console`, a line `$ COMMAND` is run in a directory of the story's own and what follows is its
 //! answer: standard output as it is, lines of standard error after `! `, and a last line `? N` where the exit status is
-//! not 0. A fence that says ```` ```console fixture=DIR ```` begins in a copy of that directory.
+//! not 0. A fence that says ```` ```console fixture=DIR ```` begins in a copy of that directory; one that says `same-store`
+//! besides keeps the store, with the toolchains in it.
 //!
 //! Beside `run`, a story can use
 //!
@@ -58,6 +59,8 @@ fn check(file: &Path) -> Result<(), String> {
 pub(crate) struct Story {
     workspace: Option<Workspace>,
     directory: PathBuf,
+    /// Those whose stores are still used.
+    earlier: Vec<Workspace>,
 }
 
 const FENCE: &str = "```";
@@ -89,8 +92,13 @@ impl Story {
     pub(crate) fn begin(&mut self, info: &str) {
         let fixture = info.split(' ').find_map(|word| word.strip_prefix("fixture="));
         if fixture.is_some() || self.workspace.is_none() {
-            let workspace = fixture.map_or_else(Workspace::new, |fixture| Workspace::of(Path::new(fixture)));
+            let mut workspace = fixture.map_or_else(Workspace::new, |fixture| Workspace::of(Path::new(fixture)));
             self.directory = workspace.directory();
+            if info.split(' ').any(|word| word == "same-store") {
+                let before = self.workspace.take().expect("there was a fence before this one");
+                workspace = workspace.sharing(&before);
+                self.earlier.push(before);
+            }
             self.workspace = Some(workspace);
         }
     }
