@@ -110,6 +110,13 @@ pub const CODES: &[Code] = &[
                     build something else than what is there. Rename it, or have git ignore it.",
     },
     Code {
+        name: "bad-go-module",
+        summary: "a `go.mod` that does not name its module",
+        paragraph: "The packages of a Go module are imported by its path, which is the first thing that `go.mod` says: \
+                    `module example.com/shop`. `go mod init` writes one. Everything else in it is judged by Go itself, \
+                    in its own words.",
+    },
+    Code {
         name: "bad-key-records",
         summary: "a file that holds no key records",
         paragraph: "`run v2 why TARGET --against FILE` compares the keys of this machine with those of another, which \
@@ -526,6 +533,14 @@ pub const CODES: &[Code] = &[
         summary: "a language that this version does not compile",
         paragraph: "The language is known, but the rule that compiles it is not part of this version. A component in any \
                     language can still take part: build it with its own tools and give the file as `path`.",
+    },
+    Code {
+        name: "unsupported-type",
+        summary: "a type or function that bindings for a language can't express",
+        paragraph: "Go bindings know tuples of up to sixteen members and up to thirty-two flags. They don't know lists of \
+                    fixed length, and, in this version, nothing that is asynchronous: no `async` functions, streams or \
+                    futures. Say the same by other types in the WIT, a record for a long tuple say, or write the \
+                    component in a language that has them.",
     },
     Code {
         name: "unused-dependency",

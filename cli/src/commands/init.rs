@@ -30,6 +30,7 @@ pub(crate) struct Args {
 enum Language {
     Wat,
     Rust,
+    Go,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -64,6 +65,14 @@ const RUST_COMMAND: Starter = starter!("rust-command": "run.toml" "Cargo.toml" "
 
 const RUST_HTTP: Starter = starter!("rust-http": "run.toml" "Cargo.toml" "Cargo.lock" "src/lib.rs");
 
+const GO_COMPONENT: Starter =
+    starter!("go-component": "run.toml" "go.mod" "exports/export_wit_world/hello.go" "wit/hello.wit");
+
+const GO_COMMAND: Starter = starter!("go-command": "run.toml" "go.mod" "main.go");
+
+const GO_HTTP: Starter =
+    starter!("go-http": "run.toml" "go.mod" "exports/export_wasi_http_incoming_handler/handler.go");
+
 /// Makes it.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     let starter = choose(args.language.unwrap_or(Language::Wat), args.template)?;
@@ -85,6 +94,9 @@ fn choose(language: Language, template: Template) -> Result<Starter, Failure> {
         (Language::Rust, Template::Component) => Ok(RUST_COMPONENT),
         (Language::Rust, Template::Command) => Ok(RUST_COMMAND),
         (Language::Rust, Template::Http) => Ok(RUST_HTTP),
+        (Language::Go, Template::Component) => Ok(GO_COMPONENT),
+        (Language::Go, Template::Command) => Ok(GO_COMMAND),
+        (Language::Go, Template::Http) => Ok(GO_HTTP),
         (Language::Wat, Template::Command | Template::Http) => {
             Err(Failure::yours("the text format has only the template `component`").help("add `--language rust`"))
         }

@@ -4,6 +4,7 @@
 //! What languages have in common (staging, WIT, componentizing, validating, naming) is in [`crate::rule::component`],
 //! once.
 
+mod go;
 mod rust;
 mod wat;
 
@@ -28,7 +29,7 @@ pub struct Row {
 }
 
 /// Every language this version builds.
-pub const ROWS: &[Row] = &[rust::ROW, wat::ROW];
+pub const ROWS: &[Row] = &[rust::ROW, go::ROW, wat::ROW];
 
 /// The row of a language.
 #[must_use]

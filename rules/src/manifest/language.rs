@@ -29,7 +29,7 @@ pub enum Language {
 }
 
 /// The languages that this version compiles.
-pub const BUILT_IN: &[Language] = &[Language::Rust, Language::Wat];
+pub const BUILT_IN: &[Language] = &[Language::Rust, Language::Go, Language::Wat];
 
 impl Language {
     /// Every language, in the order of the documentation.

@@ -235,6 +235,8 @@ pub struct Source {
     pub rust_target: RustTarget,
     /// The cargo features to enable.
     pub features: Vec<Spanned<String>>,
+    /// What compiles Go; [`GoCompiler::Go`] unless given.
+    pub go_compiler: Spanned<GoCompiler>,
     /// The keys given that only some languages have; see [`Source::problems_in`].
     language_keys: Vec<Spanned<&'static str>>,
 }
@@ -446,6 +448,16 @@ words! {
         Wasip1 = "wasip1",
         /// A core module without any system.
         Unknown = "unknown",
+    }
+}
+
+words! {
+    /// What compiles Go.
+    GoCompiler ("compiler") {
+        /// Go's own compiler.
+        Go = "go",
+        /// TinyGo, which has to be installed.
+        TinyGo = "tinygo",
     }
 }
 

@@ -52,7 +52,7 @@ pub fn componentize(module: &[u8], world: Option<&World>, adapter: Adapter) -> R
             return Err(Diagnostic::error("not-wasm", format!("this is not WebAssembly: {reason}")).into());
         }
     }
-    let module = with_world(module, world)?;
+    let module = with_world(module, world, adapter)?;
     let adapter = imports_preview1(&module).then(|| adapter.bytes());
     encode(&module, adapter).map_err(|error| {
         let of = world.map_or_else(|| "its world".to_owned(), World::title);
@@ -64,7 +64,9 @@ pub fn componentize(module: &[u8], world: Option<&World>, adapter: Adapter) -> R
 }
 
 /// The module with its world embedded.
-fn with_world(module: &[u8], world: Option<&World>) -> Result<Vec<u8>, StepError> {
+///
+/// A program's `main` is called by the adapter, which states the export of `wasi:cli/run` itself.
+fn with_world(module: &[u8], world: Option<&World>, adapter: Adapter) -> Result<Vec<u8>, StepError> {
     let mut module = module.to_vec();
     if has_world(&module) {
         return Ok(module);
@@ -76,7 +78,11 @@ fn with_world(module: &[u8], world: Option<&World>) -> Result<Vec<u8>, StepError
             .help("set `wit` to the world's file or directory")
             .into());
     };
-    wit_component::embed_component_metadata(&mut module, &world.resolve, world.id, StringEncoding::UTF8, false)
+    let stated = match adapter {
+        Adapter::Command if imports_preview1(&module) => world.without_export("wasi:cli/run"),
+        _ => world.clone(),
+    };
+    wit_component::embed_component_metadata(&mut module, &stated.resolve, stated.id, StringEncoding::UTF8, false)
         .map_err(|error| {
             let mut diagnostic =
                 Diagnostic::error("bad-wit", format!("world `{}` can't be written into a module", world.name()));

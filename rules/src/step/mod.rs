@@ -107,7 +107,7 @@ impl fmt::Display for Told<'_> {
 impl std::error::Error for StepError {}
 
 /// What a library said, cause by cause, without repeating itself.
-fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(cause) = next {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use wit_parser::decoding::DecodedWasm;
-use wit_parser::{PackageId, PackageName, ParsedUsePath, Resolve, WorldId, parse_use_path};
+use wit_parser::{PackageId, PackageName, ParsedUsePath, Resolve, WorldId, WorldKey, parse_use_path};
 
 use super::{StepError, canonical, causes};
 use crate::diagnostic::{Diagnostic, suggest};
@@ -62,6 +62,20 @@ impl World {
                 Err(diagnostic.into())
             }
         }
+    }
+
+    /// The same world without the exports of this name, whatever their version.
+    #[must_use]
+    pub fn without_export(&self, base: &str) -> Self {
+        let mut world = self.clone();
+        let is_other = |resolve: &Resolve, key: &WorldKey| {
+            let name = resolve.name_world_key(key);
+            name.split('@').next() != Some(base)
+        };
+        let mut exports = std::mem::take(&mut world.resolve.worlds[world.id].exports);
+        exports.retain(|key, _| is_other(&world.resolve, key));
+        world.resolve.worlds[world.id].exports = exports;
+        world
     }
 
     /// The world as WIT text: its package, then every other package it needs, sorted by name.

@@ -4,6 +4,7 @@
 
 mod command;
 mod component;
+mod go;
 mod script;
 mod sources;
 
