@@ -157,3 +157,15 @@ fn tools_are_told_the_time_to_take_and_it_is_keyed() {
     assert_eq!(told(&here, "build --reproducible").0, "1");
     assert_eq!(told(&here, "build").0, "none", "the flag is for one build");
 }
+
+#[test]
+fn what_is_made_of_go_is_the_same_elsewhere() {
+    let here = Workspace::of(Path::new("fixtures/greeter"));
+    here.bring(&["go".to_owned(), "go-runtime".to_owned()]);
+    let ended = here.v2("build --verify-reproducible --json");
+    assert_eq!(ended.status, 0, "{}{}", ended.stdout, ended.stderr);
+    let events = compared(&ended.stdout);
+    for step in ["names std", "names deps", "names compile", "names validate", "app compile"] {
+        assert_eq!(events[step]["verdict"], "same", "{step}: {events:#?}");
+    }
+}

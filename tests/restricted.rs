@@ -34,8 +34,8 @@ fn an_action_finds_its_inputs_and_leaves_its_outputs() {
             room.says("env | sed 's/=.*//' | sort | tr '\\n' ' '"),
             "HOME LD_LIBRARY_PATH PATH PWD SHLVL TMPDIR _ "
         );
-        let done = room
-            .run("echo b > out; echo t > $TMPDIR/t; mkdir d; ln out d/out || exit; cat < /dev/null", &["out"]);
+        let done =
+            room.run("echo b > out; echo t > $TMPDIR/t; mkdir d; ln out d/out || exit; cat < /dev/null", &["out"]);
         assert_eq!((done.status, done.outputs.map(|outputs| outputs.len())), (Status::Exited(0), Ok(1)), "ABI {abi}");
         let done = room.run("chmod u+w in/a; echo changed > in/a", &[]);
         assert_eq!(done.outputs, Err(OutputError::ChangedInput(path("in/a"))), "ABI {abi}");

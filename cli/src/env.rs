@@ -96,6 +96,11 @@ fn platform() -> BTreeMap<String, String> {
     facts.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
+/// The directories that `GOPROXY` names as proxies.
+fn directories_of(proxies: &str) -> impl Iterator<Item = PathBuf> {
+    proxies.split([',', '|']).filter_map(|proxy| proxy.trim().strip_prefix("file://")).map(PathBuf::from)
+}
+
 /// The time of day.
 pub(crate) fn time_of_day() -> SystemTime {
     SystemTime::now()
@@ -165,6 +170,8 @@ impl Env {
         };
         let mut readable: Vec<PathBuf> = FOR_CLIENTS_TO_READ.iter().map(PathBuf::from).collect();
         readable.extend(below(&home, &[".gitconfig", ".config/git", ".netrc", ".git-credentials", ".ssh"]));
+        readable.extend(below(&home, &[".config/go/env"]));
+        readable.extend(self.find_text("GOPROXY").into_iter().flat_map(directories_of));
         readable.extend(below(&cargo, &["config.toml", "config", "credentials.toml", "credentials"]));
         let named = ["SSL_CERT_FILE", "SSL_CERT_DIR", "CARGO_HTTP_CAINFO", "SSH_AUTH_SOCK"];
         readable.extend(named.iter().filter_map(|name| self.find(name)).map(PathBuf::from));
@@ -273,6 +280,15 @@ mod tests {
         if !cfg!(target_os = "macos") {
             assert_eq!(store(&[("XDG_CACHE_HOME", "x"), ("HOME", "/h")]), path("/h/.cache/run"));
         }
+    }
+
+    #[test]
+    fn a_proxy_that_is_a_directory_is_shown_to_its_client() {
+        let readable = |variables: &[(&str, &str)]| Env::of_variables(variables).clients().readable;
+        let proxies = readable(&[("GOPROXY", "https://a.example|file:///srv/go,direct"), ("HOME", "/h")]);
+        assert!(proxies.contains(&PathBuf::from("/srv/go")), "{proxies:?}");
+        assert!(proxies.contains(&PathBuf::from("/h/.config/go/env")), "{proxies:?}");
+        assert!(!readable(&[]).contains(&PathBuf::from("/srv/go")));
     }
 
     #[test]

@@ -110,6 +110,13 @@ pub const CODES: &[Code] = &[
                     build something else than what is there. Rename it, or have git ignore it.",
     },
     Code {
+        name: "bad-go-module",
+        summary: "a `go.mod` that does not name its module",
+        paragraph: "The packages of a Go module are imported by its path, which is the first thing that `go.mod` says: \
+                    `module example.com/shop`. `go mod init` writes one. Everything else in it is judged by Go itself, \
+                    in its own words.",
+    },
+    Code {
         name: "bad-key-records",
         summary: "a file that holds no key records",
         paragraph: "`run v2 why TARGET --against FILE` compares the keys of this machine with those of another, which \
@@ -543,10 +550,11 @@ pub const CODES: &[Code] = &[
     },
     Code {
         name: "unsupported-type",
-        summary: "a function in WIT that there are no bindings for",
+        summary: "a type or function in WIT that a language has no bindings for",
         paragraph: "Asynchronous functions, streams, futures and error contexts belong to versions of WASI after 0.2, and the \
-                    language of this component has no bindings for them yet, nor for maps and lists of fixed length. \
-                    Leave the function out of the component's world, or write the component in a language that has it.",
+                    language of this component has no bindings for them yet, nor for maps and lists of fixed length; Go has \
+                    none for tuples of more than sixteen members and more than thirty-two flags. Say the same by other \
+                    types, leave the function out of the component's world, or write the component in a language that has it.",
     },
     Code {
         name: "unused-dependency",

@@ -8,8 +8,8 @@
 //! 4. [`lower`]: targets → actions, each by its [`rule`]; a language is a row of [`lang`]. Pure.
 //!
 //! Beside the line: [`step`], [`wiring`] and [`value`] know WebAssembly's interfaces, [`host`] runs components,
-//! [`builtin`] are the actions that are functions of ours, [`cargo`], [`zig`] and [`toolchain`] know other people's tools, and
-//! [`difference`] says where two artifacts part that should be the same.
+//! [`builtin`] are the actions that are functions of ours, [`cargo`], [`go`], [`zig`] and [`toolchain`] know other people's
+//! tools, [`snapshot`] interpreters, and [`difference`] says where two artifacts part that should be the same.
 //!
 //! What is deliberately not here: printing, flags, the environment of the process (it arrives as
 //! [`session::Environment`]), and how an action is scheduled, cached or run.
@@ -21,6 +21,7 @@ pub mod codes;
 pub mod diagnostic;
 pub mod difference;
 pub mod facts;
+pub mod go;
 pub mod host;
 pub mod lang;
 pub mod loose;

@@ -80,6 +80,29 @@ impl Workspace {
         workspace
     }
 
+    /// Brings toolchains that are fetched, from the user's own store: they are fetched there once.
+    pub(crate) fn bring(&self, names: &[String]) {
+        let home = given("HOME").expect("users have a home");
+        let caches = given("XDG_CACHE_HOME").unwrap_or_else(|| format!("{home}/.cache"));
+        let theirs = given("RUN_CACHE_DIR").map_or_else(|| Path::new(&caches).join("run"), PathBuf::from);
+        let mut command = self.program(self.root.path(), "run");
+        // Clients of registries are configured by where the user is at home.
+        command.env("HOME", home).env("RUN_CACHE_DIR", &theirs);
+        let installed = command.args(["v2", "toolchain", "install"]).args(names).output().expect("the program ends");
+        assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
+        let ours = self.store.join("toolchains");
+        fs::create_dir_all(&ours).expect("a directory");
+        for entry in fs::read_dir(theirs.join("toolchains")).expect("they are installed there") {
+            let entry = entry.expect("a directory can be listed");
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_version =
+                |rest: &str| rest.strip_prefix('-').is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()));
+            if names.iter().any(|wanted| name.strip_prefix(wanted.as_str()).is_some_and(is_version)) {
+                std::os::unix::fs::symlink(entry.path(), ours.join(name)).expect("a link can be made");
+            }
+        }
+    }
+
     /// Where the user stands at first.
     pub(crate) fn directory(&self) -> PathBuf {
         self.root.path().join("work")

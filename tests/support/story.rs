@@ -11,6 +11,7 @@
 //!   `export K=V`;
 //! - `write FILE TEXT`; `edit FILE OLD NEW`, once in the file; `sneak FILE OLD NEW`, which restores the time of the edit;
 //! - `bindings CRATE WORLD`, which writes the crate's `src/bindings.rs` for a world of `wit/`, as `wit-bindgen` would;
+//! - `toolchains NAME…`, which brings compilers that are fetched, from the user's own store;
 //! - `ran COMMAND…`, which is `run v2 COMMAND… --json` told in short: the actions that were executed, in alphabetical order.
 
 use std::fs;
@@ -135,6 +136,7 @@ impl Story {
             "edit" => edit(&file, arg(2), arg(3)),
             "sneak" => sneak(&file, arg(2), arg(3)),
             "bindings" => super::bindings::write(&self.directory, arg(1), arg(2)),
+            "toolchains" => workspace.bring(&words[1..]),
             "ls" => return told(tree(&self.directory, Path::new(""))),
             "ran" => return ran(workspace, &self.directory, &words[1..]),
             program @ ("run" | "cat" | "mkdir" | "rm" | "touch" | "cp" | "mv" | "cmp" | "sh") => {

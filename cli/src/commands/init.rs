@@ -30,6 +30,7 @@ pub(crate) struct Args {
 enum Language {
     Wat,
     Rust,
+    Go,
     #[value(name = "javascript")]
     JavaScript,
     #[value(name = "typescript")]
@@ -70,6 +71,17 @@ const STARTERS: &[(Language, Template, Starter)] = &[
     ),
     (Language::Rust, Template::Command, starter!("rust-command": "run.toml" "Cargo.toml" "Cargo.lock" "src/main.rs")),
     (Language::Rust, Template::Http, starter!("rust-http": "run.toml" "Cargo.toml" "Cargo.lock" "src/lib.rs")),
+    (
+        Language::Go,
+        Template::Component,
+        starter!("go-component": "run.toml" "go.mod" "exports/export_wit_world/hello.go" "wit/hello.wit"),
+    ),
+    (Language::Go, Template::Command, starter!("go-command": "run.toml" "go.mod" "main.go")),
+    (
+        Language::Go,
+        Template::Http,
+        starter!("go-http": "run.toml" "go.mod" "exports/export_wasi_http_incoming_handler/handler.go"),
+    ),
     (
         Language::JavaScript,
         Template::Component,

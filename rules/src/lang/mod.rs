@@ -5,6 +5,7 @@
 //! once.
 
 mod c;
+mod go;
 mod javascript;
 mod rust;
 mod typescript;
@@ -32,7 +33,7 @@ pub struct Row {
 }
 
 /// Every language this version builds.
-pub const ROWS: &[Row] = &[rust::ROW, zig::ROW, c::ROW, wat::ROW, javascript::ROW, typescript::ROW];
+pub const ROWS: &[Row] = &[rust::ROW, go::ROW, javascript::ROW, typescript::ROW, zig::ROW, c::ROW, wat::ROW];
 
 /// The row of a language.
 #[must_use]

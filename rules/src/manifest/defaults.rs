@@ -8,9 +8,9 @@ use run_engine::path::RelPath;
 
 use super::raw::{Raw, RawCommand, RawComponent, RawCompose, RawTest, RawToolchain, RawToolchains};
 use super::{
-    Build, Cache, Call, Command, Component, Compose, Detection, Expected, Interface, Language, LanguageChoice,
-    Manifest, Origin, Profile, Project, Recipe, RustTarget, Source, Sources, Spanned, TargetKind, Test, Toolchain,
-    default_test_name, detect,
+    Build, Cache, Call, Command, Component, Compose, Detection, Expected, GoCompiler, Interface, Language,
+    LanguageChoice, Manifest, Origin, Profile, Project, Recipe, RustTarget, Source, Sources, Spanned, TargetKind, Test,
+    Toolchain, default_test_name, detect,
 };
 use crate::name::TargetName;
 use crate::quantity::Size;
@@ -84,6 +84,7 @@ fn component(raw: RawComponent) -> Option<Component> {
                 }
                 (None, None) => Interface::Unsaid,
             };
+            let at = source.span.clone();
             Origin::Source(Box::new(Source {
                 language: language_choice(raw.language.as_ref(), &source.value.0),
                 path: source.map(|path| path.0),
@@ -93,6 +94,7 @@ fn component(raw: RawComponent) -> Option<Component> {
                 features: raw.features.map(|features| features.value).unwrap_or_default(),
                 engine: raw.engine,
                 typecheck: raw.typecheck.is_none_or(|typecheck| typecheck.value),
+                go_compiler: raw.compiler.unwrap_or(Spanned { value: GoCompiler::Go, span: at }),
                 language_keys,
             }))
         }

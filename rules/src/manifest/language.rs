@@ -29,8 +29,15 @@ pub enum Language {
 }
 
 /// The languages that this version compiles.
-pub const BUILT_IN: &[Language] =
-    &[Language::Rust, Language::JavaScript, Language::TypeScript, Language::Zig, Language::C, Language::Wat];
+pub const BUILT_IN: &[Language] = &[
+    Language::Rust,
+    Language::Go,
+    Language::JavaScript,
+    Language::TypeScript,
+    Language::Zig,
+    Language::C,
+    Language::Wat,
+];
 
 impl Language {
     /// Every language, in the order of the documentation.

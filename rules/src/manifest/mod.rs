@@ -239,6 +239,8 @@ pub struct Source {
     pub engine: Option<Spanned<String>>,
     /// Whether TypeScript is checked.
     pub typecheck: bool,
+    /// What compiles Go; [`GoCompiler::Go`] unless given.
+    pub go_compiler: Spanned<GoCompiler>,
     /// The keys given that only some languages have; see [`Source::problems_in`].
     language_keys: Vec<Spanned<&'static str>>,
 }
@@ -466,6 +468,16 @@ words! {
         Wasip1 = "wasip1",
         /// A core module without any system.
         Unknown = "unknown",
+    }
+}
+
+words! {
+    /// What compiles Go.
+    GoCompiler ("compiler") {
+        /// Go's own compiler.
+        Go = "go",
+        /// TinyGo, which has to be installed.
+        TinyGo = "tinygo",
     }
 }
 

@@ -11,7 +11,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 
 use super::language::Language;
 use super::pattern::Pattern;
-use super::{DigestChoice, Profile, RustTarget, Spanned};
+use super::{DigestChoice, GoCompiler, Profile, RustTarget, Spanned};
 use crate::capability::{Capability, DirGrant};
 use crate::diagnostic::Refused;
 use crate::name::{EnvName, TargetName, ToolName, WorldName};
@@ -65,7 +65,7 @@ mirror! {
         sources: Option<Spanned<Vec<Spanned<Pattern>>>>,
         target: Option<Spanned<RustTarget>>,
         features: Option<Spanned<Vec<Spanned<String>>>>,
-        compiler: Option<Spanned<String>>,
+        compiler: Option<Spanned<GoCompiler>>,
         engine: Option<Spanned<String>>,
         typecheck: Option<Spanned<bool>>,
         capabilities: Vec<Spanned<Capability>>,
@@ -235,6 +235,7 @@ read_by_parsing!(
     Pattern,
     Language,
     RustTarget,
+    GoCompiler,
     Profile,
     DigestChoice,
     FilePath,

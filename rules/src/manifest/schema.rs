@@ -231,7 +231,7 @@ pub(super) static COMPONENT: Table = Table {
         ),
         key("target", Shape::Word(super::RustTarget::NAMES), "\"wasip2\"", "What Rust compiles for."),
         key("features", TEXTS, "[\"json\"]", "The cargo features to enable."),
-        key("compiler", Shape::Word(&["go", "tinygo"]), "\"tinygo\"", "Which Go compiler to use."),
+        key("compiler", Shape::Word(super::GoCompiler::NAMES), "\"tinygo\"", "Which Go compiler to use."),
         key(
             "engine",
             Shape::Word(&["quickjs", "starlingmonkey"]),

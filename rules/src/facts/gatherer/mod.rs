@@ -4,6 +4,7 @@
 
 mod command;
 mod component;
+mod go;
 mod listed;
 mod script;
 mod sources;

@@ -148,6 +148,32 @@ impl<'a> Tools<'a> {
         Ok(answers::decode(&answer).filter_map(host_file).collect())
     }
 
+    /// The TinyGo of this machine: the directory that its `bin` is in, known by its content.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn tinygo(&mut self, span: &Range<usize>) -> Gathers<Arc<MountedTree>> {
+        let Some(program) = find_in(&self.environment.path, "tinygo") else {
+            self.watch(&self.environment.path);
+            let problem = ToolchainError::new(
+                "this machine has no TinyGo, which `compiler = \"tinygo\"` asks for",
+                "install it, so that `PATH` leads to `tinygo`; or leave `compiler` out: Go's own compiler is fetched",
+            );
+            return Err(self.problem(&problem, Some(span)));
+        };
+        self.watch(self.environment.path.iter().chain([&program]));
+        let real = program.canonicalize().ok();
+        let directory =
+            real.as_deref().and_then(Path::parent).filter(|bin| bin.ends_with("bin")).and_then(Path::parent);
+        let Some(directory) = directory else {
+            let message = format!("`{}` is not in the `bin` of a TinyGo", program.display());
+            let problem =
+                ToolchainError::new(message, "point `PATH` to the `bin` of TinyGo itself, not to a copy of it");
+            return Err(self.problem(&problem, Some(span)));
+        };
+        self.toolchains.at("tinygo", directory).map_err(|e| self.problem(&e, Some(span)))
+    }
+
     /// The C compiler that Rust links programs for this machine with.
     ///
     /// # Errors

@@ -1,0 +1,278 @@
+//! [`find`]: reads a Go module of the project, with the modules of the project that replace others in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use run_engine::path::{RelPath, under};
+
+use super::manifest::{Manifest, NAMELESS, RUNTIME, vendored};
+use super::source::Head;
+use crate::cargo::{Content, Files};
+use crate::diagnostic::Diagnostic;
+
+/// A Go module of the project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoModule {
+    /// Its directory; `None` is the project's own.
+    pub dir: Option<RelPath>,
+    /// Its path, which imports begin with.
+    pub path: String,
+    /// What says which modules there are: `go.mod`, `go.sum` and the like, of this module and of those beside it.
+    pub manifests: BTreeMap<RelPath, Content>,
+    /// Vendored packages.
+    pub vendor: Vec<RelPath>,
+    /// Everything else that the build reads: sources, and what they embed.
+    pub sources: Vec<RelPath>,
+    /// The packages that the sources import.
+    pub imports: BTreeSet<String>,
+    /// The paths of the modules that are files of the project.
+    pub own: Vec<String>,
+    /// Where other people's modules come from.
+    pub needs: Needs,
+}
+
+/// Where the modules come from that are not files of the project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// There are none.
+    Nothing,
+    /// They are in `vendor`; what bindings import is not, and has to be put there.
+    Vendored,
+    /// They are in `vendor`, and what bindings import with them.
+    VendoredWhole,
+    /// They are fetched.
+    Fetched,
+}
+
+/// The endings of the files that go compiles.
+const ENDINGS: &[&str] = &[".go", ".s", ".h", ".syso"];
+
+/// The endings of those that it compiles for tests only.
+const TEST: &str = "_test.go";
+
+impl GoModule {
+    /// The packages it imports that are not its own, sorted.
+    pub fn foreign(&self) -> impl Iterator<Item = &str> {
+        let is_own = |package: &str| self.own.iter().any(|module| is_in(package, module));
+        self.imports.iter().map(String::as_str).filter(move |package| !is_own(package) && *package != "C")
+    }
+
+    /// The generated packages that it imports, sorted.
+    pub fn bindings(&self) -> impl Iterator<Item = &str> {
+        let prefix = format!("{}/imports/", self.path);
+        self.imports.iter().map(String::as_str).filter(move |package| package.starts_with(&prefix))
+    }
+}
+
+/// Whether a package belongs to the module of this path.
+fn is_in(package: &str, module: &str) -> bool {
+    package.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Reads the module in `dir`.
+///
+/// # Errors
+/// `bad-go-module`, `missing-lockfile`, `path-outside-project`.
+pub fn find(files: &dyn Files, dir: Option<&RelPath>) -> Result<GoModule, Vec<Diagnostic>> {
+    let at = |name: &str| under(dir, &RelPath::new(name).expect("a constant that is a path"));
+    let mut module = GoModule {
+        dir: dir.cloned(),
+        path: String::new(),
+        manifests: BTreeMap::new(),
+        vendor: Vec::new(),
+        sources: Vec::new(),
+        imports: BTreeSet::new(),
+        own: Vec::new(),
+        needs: Needs::Nothing,
+    };
+    let text = files.read(&at("go.mod")).unwrap_or_else(|| NAMELESS.to_owned());
+    let manifest = read(&text, &at("go.mod"))?;
+    module.path.clone_from(&manifest.module);
+    let mut beside = Vec::new();
+    for written in manifest.directories() {
+        beside.push(Some(directory(&at("go.mod"), dir, written)?));
+    }
+    let listed = at("vendor/modules.txt");
+    let vendored_list = files.read(&listed);
+    module.needs = match (&vendored_list, manifest.needs_others()) {
+        (Some(_), _) => Needs::Vendored,
+        (None, true) => Needs::Fetched,
+        (None, false) => Needs::Nothing,
+    };
+    let mut amendment = manifest.amendment();
+    if let Some(list) = vendored_list.filter(|_| module.needs == Needs::Vendored) {
+        if list.lines().any(|line| line.split(' ').nth(1) == Some(RUNTIME)) {
+            module.needs = Needs::VendoredWhole;
+            amendment.clear();
+        } else {
+            module.manifests.insert(listed, Content::Text(vendored(&list)));
+        }
+    }
+    module.manifests.insert(at("go.mod"), Content::Text(text + &amendment));
+    if files.read(&at("go.sum")).is_some() {
+        module.manifests.insert(at("go.sum"), Content::Project);
+    } else if module.needs == Needs::Fetched {
+        let missing = Diagnostic::error("missing-lockfile", format!("there is no `{}`", at("go.sum")))
+            .note("without it, nothing tells whether the modules that are fetched are the ones that were meant")
+            .help("run `go mod tidy` there and commit what it writes");
+        return Err(vec![missing]);
+    }
+    for other in beside {
+        let file = under(other.as_ref(), &RelPath::new("go.mod").expect("a plain name"));
+        let Some(text) = files.read(&file) else { continue };
+        module.own.push(read(&text, &file)?.module);
+        module.manifests.insert(file, Content::Project);
+        module.take_sources(files, other.as_ref());
+    }
+    module.own.push(manifest.module);
+    module.take_sources(files, dir);
+    module.sources.sort_unstable();
+    module.sources.dedup();
+    Ok(module)
+}
+
+fn read(text: &str, file: &RelPath) -> Result<Manifest, Vec<Diagnostic>> {
+    Manifest::parse(text).ok_or_else(|| {
+        let problem = Diagnostic::error("bad-go-module", format!("`{file}` does not say what the module is called"));
+        vec![problem.help("begin it with `module NAME`, as `go mod init NAME` does")]
+    })
+}
+
+/// The directory of the project that is meant by a replacement.
+fn directory(file: &RelPath, dir: Option<&RelPath>, written: &str) -> Result<RelPath, Vec<Diagnostic>> {
+    let text = dir.map_or_else(|| written.to_owned(), |dir| format!("{dir}/{written}"));
+    let found = if written.starts_with('/') { None } else { RelPath::normalize(&text).ok().flatten() };
+    found.ok_or_else(|| {
+        let problem = Diagnostic::error(
+            "path-outside-project",
+            format!("`{file}` replaces a module by `{written}`, which is no directory below the project's"),
+        );
+        let note =
+            "an action sees the files of this project and nothing else, so that its result is the same elsewhere";
+        vec![problem.note(note).help("move the module into the project, or require it by version")]
+    })
+}
+
+impl GoModule {
+    /// Adds the files of a module: what go compiles, and what that may embed. Modules further below are none of it.
+    fn take_sources(&mut self, files: &dyn Files, dir: Option<&RelPath>) {
+        let is_below = |file: &&RelPath| dir.is_none_or(|dir| file.starts_with(dir));
+        let all: Vec<&RelPath> = files.list().iter().filter(is_below).collect();
+        let is_manifest = |file: &&&RelPath| file.file_name() == "go.mod" && file.parent().as_ref() != dir;
+        let others: Vec<RelPath> = all.iter().filter(is_manifest).filter_map(|file| file.parent()).collect();
+        let vendor = under(dir, &RelPath::new("vendor").expect("a plain name"));
+        let mut embedding = BTreeSet::new();
+        let mut rest = Vec::new();
+        for file in all {
+            let is_vendored = file.starts_with(&vendor);
+            if is_vendored && self.dir.as_ref() == dir && !self.manifests.contains_key(file) {
+                self.vendor.push(file.clone());
+            }
+            if is_vendored || others.iter().any(|other| file.starts_with(other)) || file.as_str().ends_with(TEST) {
+                continue;
+            }
+            if !ENDINGS.iter().any(|ending| file.as_str().ends_with(ending)) {
+                rest.push(file.clone());
+                continue;
+            }
+            if file.as_str().ends_with(".go")
+                && let Some(text) = files.read(file)
+            {
+                let head = Head::of(&text);
+                self.imports.extend(head.imports);
+                if head.embeds {
+                    embedding.insert(file.parent());
+                }
+            }
+            self.sources.push(file.clone());
+        }
+        let is_embedded =
+            |file: &RelPath| embedding.iter().any(|dir| dir.as_ref().is_none_or(|dir| file.starts_with(dir)));
+        self.sources.extend(rest.into_iter().filter(|file| !self.manifests.contains_key(file) && is_embedded(file)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A project in memory, written as texts after lines `//- path`.
+    struct Project {
+        texts: BTreeMap<RelPath, String>,
+        listed: Vec<RelPath>,
+    }
+
+    impl Project {
+        fn new(text: &str) -> Self {
+            let files = text.split("//- ").skip(1).map(|file| file.split_once('\n').expect("a path ends its line"));
+            let texts: BTreeMap<RelPath, String> =
+                files.map(|(path, text)| (RelPath::new(path).expect("a path"), text.to_owned())).collect();
+            Self { listed: texts.keys().cloned().collect(), texts }
+        }
+    }
+
+    impl Files for Project {
+        fn read(&self, path: &RelPath) -> Option<String> {
+            self.texts.get(path).cloned()
+        }
+
+        fn list(&self) -> &[RelPath] {
+            &self.listed
+        }
+    }
+
+    #[track_caller]
+    fn found(text: &str, dir: &str) -> GoModule {
+        let dir = (dir != ".").then(|| RelPath::new(dir).unwrap());
+        find(&Project::new(text), dir.as_ref()).unwrap()
+    }
+
+    #[track_caller]
+    fn check_refused(text: &str, code: &str) {
+        let problems = find(&Project::new(text), None).unwrap_err();
+        assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), [code], "{text}");
+    }
+
+    const MODULE: &str = "//- api/go.mod\nmodule example.com/api\nrequire example.com/x v1.0.0\nreplace example.com/l => ../l\n\
+                          //- api/go.sum\n\
+                          //- api/a.go\npackage api\nimport (\n\"fmt\"\n\"example.com/api/b\"\n\"example.com/x/y\"\n\"example.com/l\"\n)\n\
+                          //- api/a_test.go\npackage api\nimport \"testing\"\n\
+                          //- api/b/b.go\npackage b\nimport _ \"embed\"\n//go:embed b.txt\nvar s string\n\
+                          //- api/b/b.txt\n//- api/README.md\n//- api/n/go.mod\nmodule n\n//- api/n/n.go\n\
+                          //- l/go.mod\nmodule example.com/l\n//- l/l.go\npackage l\nimport \"os\"\n";
+
+    #[test]
+    fn a_module_is_what_go_compiles_of_it() {
+        let module = found(MODULE, "api");
+        let names = |files: &[RelPath]| files.iter().map(|file| file.as_str().to_owned()).collect::<Vec<_>>();
+        assert_eq!(names(&module.sources), ["api/a.go", "api/b/b.go", "api/b/b.txt", "l/l.go"]);
+        assert_eq!(module.foreign().collect::<Vec<_>>(), ["embed", "example.com/x/y", "fmt", "os"]);
+        let manifests: Vec<&str> = module.manifests.keys().map(RelPath::as_str).collect();
+        assert_eq!(manifests, ["api/go.mod", "api/go.sum", "l/go.mod"]);
+        assert_eq!((module.path.as_str(), module.needs), ("example.com/api", Needs::Fetched));
+    }
+
+    #[test]
+    fn what_is_vendored_is_not_fetched() {
+        let text =
+            "//- go.mod\nmodule a\nrequire b v1.0.0\n//- a.go\n//- vendor/modules.txt\n# b v1.0.0\n//- vendor/b/b.go\n";
+        let module = found(text, ".");
+        assert_eq!(module.needs, Needs::Vendored);
+        assert_eq!(module.vendor, [RelPath::new("vendor/b/b.go").unwrap()]);
+        let whole = found(&text.replace("# b v", "# go.bytecodealliance.org/pkg v0.4.0\n# b v"), ".");
+        assert_eq!(whole.needs, Needs::VendoredWhole);
+    }
+
+    #[test]
+    fn what_can_not_be_built_is_refused() {
+        check_refused("//- go.mod\ngo 1.24\n", "bad-go-module");
+        check_refused("//- go.mod\nmodule a\nrequire b v1.0.0\n", "missing-lockfile");
+        check_refused("//- go.mod\nmodule a\nreplace b => ../b\n", "path-outside-project");
+        check_refused("//- go.mod\nmodule a\nreplace b => /b\n", "path-outside-project");
+    }
+
+    #[test]
+    fn loose_sources_are_a_module() {
+        let module = found("//- main.go\npackage main\n", ".");
+        assert_eq!((module.path.as_str(), module.needs), ("wit_component", Needs::Nothing));
+    }
+}
