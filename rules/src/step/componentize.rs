@@ -52,6 +52,11 @@ pub fn componentize(module: &[u8], world: Option<&World>, adapter: Adapter) -> R
             return Err(Diagnostic::error("not-wasm", format!("this is not WebAssembly: {reason}")).into());
         }
     }
+    // A program may be a library that exports `run` itself.
+    let adapter = match adapter {
+        Adapter::Command if !exports_start(module) => Adapter::Reactor,
+        adapter => adapter,
+    };
     let module = with_world(module, world, adapter)?;
     let adapter = imports_preview1(&module).then(|| adapter.bytes());
     encode(&module, adapter).map_err(|error| {
@@ -103,6 +108,16 @@ fn imports_preview1(module: &[u8]) -> bool {
         Payload::ImportSection(imports) => imports
             .into_imports()
             .any(|import| import.is_ok_and(|import| import.module == provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME)),
+        _ => false,
+    })
+}
+
+/// Whether the module is a program that is started as preview 1 says.
+fn exports_start(module: &[u8]) -> bool {
+    payloads(module).any(|payload| match payload {
+        Payload::ExportSection(exports) => {
+            exports.into_iter().any(|export| export.is_ok_and(|export| export.name == "_start"))
+        }
         _ => false,
     })
 }
