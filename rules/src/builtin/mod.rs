@@ -69,7 +69,7 @@ pub const SCRIPT: Builtin = Builtin {
 pub const NATIVE: Builtin = Builtin { name: "native", revision: 1, crates: &["wasmtime"], run: native::precompile };
 
 /// One test.
-pub const TEST: Builtin = Builtin { name: "test", revision: 2, crates: &["wasmtime", "wasmtime-wasi"], run: test::run };
+pub const TEST: Builtin = Builtin { name: "test", revision: 3, crates: &["wasmtime", "wasmtime-wasi"], run: test::run };
 
 /// Component → archive.
 pub const PACKAGE: Builtin =

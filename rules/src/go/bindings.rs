@@ -1,12 +1,14 @@
 //! [`generate`]: the packages that connect a Go module to its world.
 //!
 //! They are laid out as a part of the user's own module: `imports/NAME` for what the world imports and for its types,
-//! `exports/wit_exports` for what calls the user's packages `exports/export_NAME`, and `exports/wit_main`, which is the
-//! program.
+//! `exports/wit_exports` for what calls the user's packages `exports/export_NAME`, and `exports/wit_main`, which is what is
+//! linked. A program is linked from the user's own `main`: two more files make that the `run` of `wasi:cli/run`, because
+//! the Go runtime can't be called, not even for memory, in a module that is started by `_start`.
 
 use wit_bindgen_core::Files;
 use wit_parser::{FlagsRepr, Function, FunctionKind, Resolve, Type, TypeDefKind};
 
+use super::manifest::RUNTIME;
 use crate::diagnostic::Diagnostic;
 use crate::step::wit::World;
 use crate::step::{StepError, causes};
@@ -26,7 +28,8 @@ const TUPLE_MAX: usize = 16;
 pub fn is_generated(below: &str) -> bool {
     let parts: Vec<&str> = below.split('/').collect();
     match parts[..] {
-        ["imports", ..] | ["exports", "wit_exports" | "wit_main", ..] => true,
+        ["imports", ..] | ["exports", "wit_exports" | "wit_main", ..] | ["wit_main.go"] => true,
+        ["exports", package, "run.go"] => package.starts_with("export_wasi_cli_run"),
         ["exports", package, file] => package.starts_with("export_") && matches!(file, "wit_bindings.go" | "empty.s"),
         _ => false,
     }
@@ -37,8 +40,7 @@ pub fn is_generated(below: &str) -> bool {
 /// # Errors
 /// `unsupported-type` for what the generator can't express; `bad-wit` for what it refuses.
 pub fn generate(world: &World, module: &str) -> Result<Vec<(String, Vec<u8>)>, StepError> {
-    // A program's `run` is its `main`, which the adapter calls.
-    let mut world = world.without_run();
+    let mut world = world.clone();
     check(&world)?;
     let options = wit_bindgen_go::Opts {
         format: wit_bindgen_go::Format::False,
@@ -54,10 +56,37 @@ pub fn generate(world: &World, module: &str) -> Result<Vec<(String, Vec<u8>)>, S
     })?;
     let mut written: Vec<(String, Vec<u8>)> =
         files.iter().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).collect();
-    let main = format!("package main\n\nimport _ \"{module}/exports/wit_exports\"\n\nfunc main() {{}}\n");
-    written.push((format!("{MAIN}/main.go"), main.into_bytes()));
+    let program = written.iter().find_map(|(_, bytes)| package_of_run(&String::from_utf8_lossy(bytes), module));
+    written.extend(program.map_or_else(|| vec![linked(module)], |package| programs(module, &package)));
     written.sort();
     Ok(written)
+}
+
+/// What is linked where the user has no `main`.
+fn linked(module: &str) -> (String, Vec<u8>) {
+    let main = format!("package main\n\nimport _ \"{module}/exports/wit_exports\"\n\nfunc main() {{}}\n");
+    (format!("{MAIN}/main.go"), main.into_bytes())
+}
+
+/// The package that is to export `wasi:cli/run`, in whichever version, where the generated text imports one.
+fn package_of_run(text: &str, module: &str) -> Option<String> {
+    let (_, rest) = text.split_once(&format!("\"{module}/exports/export_wasi_cli_run"))?;
+    let version = rest.split('"').next()?;
+    Some(format!("export_wasi_cli_run{version}"))
+}
+
+/// What makes the user's `main` the `run` of a program.
+fn programs(module: &str, package: &str) -> Vec<(String, Vec<u8>)> {
+    let run = format!(
+        "package {package}\n\nimport witTypes \"{RUNTIME}/wit/types\"\n\n// Main is the program's.\nvar Main func()\n\n\
+         // Run runs it.\nfunc Run() witTypes.Result[witTypes.Unit, witTypes.Unit] {{\n\tMain()\n\t\
+         return witTypes.Ok[witTypes.Unit, witTypes.Unit](witTypes.Unit{{}})\n}}\n"
+    );
+    let main = format!(
+        "package main\n\nimport (\n\twitRun \"{module}/exports/{package}\"\n\t_ \"{module}/exports/wit_exports\"\n)\n\n\
+         func init() {{\n\twitRun.Main = main\n}}\n"
+    );
+    vec![(format!("exports/{package}/run.go"), run.into_bytes()), ("wit_main.go".to_owned(), main.into_bytes())]
 }
 
 /// Refuses a world that the generator has no words for.
@@ -205,6 +234,20 @@ mod tests {
         let exports = files.iter().find(|(name, _)| name.ends_with("wit_exports.go")).unwrap();
         let exports = String::from_utf8(exports.1.clone()).unwrap();
         assert!(exports.contains("\"example.com/m/exports/export_t_t_i\""), "{exports}");
+    }
+
+    #[test]
+    fn the_main_of_a_program_is_what_is_run() {
+        let files =
+            generated("interface i { f: func(); } world w { import i; include wasi:cli/command@0.2.12; }").unwrap();
+        let text = |name: &str| {
+            let found = files.iter().find(|(file, _)| file == name).unwrap_or_else(|| panic!("{name} is written"));
+            assert!(is_generated(name), "{name}");
+            String::from_utf8(found.1.clone()).unwrap()
+        };
+        assert!(text("wit_main.go").contains("witRun \"example.com/m/exports/export_wasi_cli_run\""));
+        assert!(text("exports/export_wasi_cli_run/run.go").starts_with("package export_wasi_cli_run\n"));
+        assert!(!files.iter().any(|(name, _)| name.starts_with(MAIN)));
     }
 
     #[test]

@@ -23,6 +23,10 @@ use super::strict::forbid;
 /// What `resolution` answers, for both clocks.
 const RESOLUTION_NS: u32 = 1;
 
+/// What the monotonic clock reads at first. Its zero is nobody's promise, and Go's runtime takes a reading of 0 for a clock
+/// that does not work.
+const FIRST_READING_NS: u64 = 1;
+
 /// Virtual time, and which of the guest's pollables are its timers.
 pub(super) struct VirtualClock {
     start: Duration,
@@ -70,7 +74,7 @@ impl wall_clock::Host for State {
 impl monotonic_clock::Host for State {
     fn now(&mut self) -> wasmtime::Result<u64> {
         forbid(self.clock.strict, "wasi:clocks/monotonic-clock.now")?;
-        Ok(self.clock.elapsed_ns)
+        Ok(self.clock.elapsed_ns.saturating_add(FIRST_READING_NS))
     }
 
     fn resolution(&mut self) -> wasmtime::Result<u64> {
@@ -80,7 +84,7 @@ impl monotonic_clock::Host for State {
 
     fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
         forbid(self.clock.strict, "wasi:clocks/monotonic-clock.subscribe-instant")?;
-        self.new_timer(when)
+        self.new_timer(when.saturating_sub(FIRST_READING_NS))
     }
 
     fn subscribe_duration(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {

@@ -107,7 +107,8 @@ impl Job<'_> {
         content.extend(self.sources().map(|file| (file.clone(), Content::Project)));
         content.extend(self.generated.iter().map(pair));
         let (package, mode) = match shape {
-            Shape::Command => (".".to_owned(), "exe"),
+            Shape::Command if self.generated.is_empty() => (".".to_owned(), "exe"),
+            Shape::Command => (".".to_owned(), "c-shared"),
             Shape::Http | Shape::Library => (format!("./{}", bindings::MAIN), "c-shared"),
         };
         let last = match (is_tiny, self.asked.profile) {

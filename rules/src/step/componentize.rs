@@ -52,6 +52,11 @@ pub fn componentize(module: &[u8], world: Option<&World>, adapter: Adapter) -> R
             return Err(Diagnostic::error("not-wasm", format!("this is not WebAssembly: {reason}")).into());
         }
     }
+    // A program may be a library that exports `run` itself.
+    let adapter = match adapter {
+        Adapter::Command if !exports_start(module) => Adapter::Reactor,
+        adapter => adapter,
+    };
     let is_adapted = imports_preview1(module);
     // The adapter makes `wasi:cli/run` of a program's `main`, so the module is not asked for it.
     let program = world.filter(|_| is_adapted && adapter == Adapter::Command).map(World::without_run);
@@ -100,6 +105,16 @@ fn imports_preview1(module: &[u8]) -> bool {
         Payload::ImportSection(imports) => imports
             .into_imports()
             .any(|import| import.is_ok_and(|import| import.module == provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME)),
+        _ => false,
+    })
+}
+
+/// Whether the module is a program that is started as preview 1 says.
+fn exports_start(module: &[u8]) -> bool {
+    payloads(module).any(|payload| match payload {
+        Payload::ExportSection(exports) => {
+            exports.into_iter().any(|export| export.is_ok_and(|export| export.name == "_start"))
+        }
         _ => false,
     })
 }
