@@ -543,12 +543,6 @@ pub const CODES: &[Code] = &[
                     made with another engine can still take part: build it with its own tools and give the file as `path`.",
     },
     Code {
-        name: "unsupported-language",
-        summary: "a language that this version does not compile",
-        paragraph: "The language is known, but the rule that compiles it is not part of this version. A component in any \
-                    language can still take part: build it with its own tools and give the file as `path`.",
-    },
-    Code {
         name: "unsupported-type",
         summary: "a type or function in WIT that a language has no bindings for",
         paragraph: "Asynchronous functions, streams, futures and error contexts belong to versions of WASI after 0.2, and the \

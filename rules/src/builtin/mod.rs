@@ -115,6 +115,29 @@ pub const QUICKJS_SNAPSHOT: Builtin = Builtin {
     run: snapshot::quickjs_snapshot,
 };
 
+/// World and CPython → engine.
+pub const PYTHON_ENGINE: Builtin = Builtin {
+    name: "python-engine",
+    revision: 1,
+    crates: &[
+        "wit-dylib",
+        "wit-component",
+        "wit-parser",
+        "wasi-preview1-component-adapter-provider",
+        "wasmtime-wizer",
+        "zstd",
+    ],
+    run: |_, call| snapshot::python_engine(call),
+};
+
+/// Engine and Python → component.
+pub const PYTHON_SNAPSHOT: Builtin = Builtin {
+    name: "python-snapshot",
+    revision: 1,
+    crates: &["wasmtime", "wasmtime-wasi", "wasmtime-wizer", "wasm-encoder", "zstd", "tar"],
+    run: snapshot::python_snapshot,
+};
+
 /// Every builtin.
 pub const ALL: &[&Builtin] = &[
     &READ,
@@ -131,6 +154,8 @@ pub const ALL: &[&Builtin] = &[
     &TYPESCRIPT_TYPES,
     &QUICKJS_ENGINE,
     &QUICKJS_SNAPSHOT,
+    &PYTHON_ENGINE,
+    &PYTHON_SNAPSHOT,
 ];
 
 impl std::fmt::Debug for Builtin {
@@ -140,11 +165,16 @@ impl std::fmt::Debug for Builtin {
 }
 
 impl Builtin {
-    /// The locked versions of the crates that decide what it writes, as a key holds them.
+    /// The locked versions of the crates that decide what it writes, as a key holds them: all of them, where a crate is locked
+    /// in several.
     #[must_use]
     pub fn versions(&self) -> String {
-        let version = |name: &str| LOCKED.iter().find(|(n, _)| *n == name).map_or("unknown", |(_, version)| version);
-        self.crates.iter().map(|name| format!("{name} {}", version(name))).collect::<Vec<_>>().join(", ")
+        let versions = |name: &str| {
+            let locked = LOCKED.iter().filter(|(other, _)| *other == name).map(|(_, version)| *version);
+            let locked: Vec<&str> = locked.collect();
+            if locked.is_empty() { "unknown".to_owned() } else { locked.join("+") }
+        };
+        self.crates.iter().map(|name| format!("{name} {}", versions(name))).collect::<Vec<_>>().join(", ")
     }
 }
 

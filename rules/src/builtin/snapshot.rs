@@ -10,7 +10,7 @@ use super::shape::{only_file, promised};
 use super::{NATIVE_CODE, Named, Table, component, path, refused};
 use crate::host::HostError;
 use crate::snapshot::modules::Modules;
-use crate::snapshot::{Engine, Refused, Stopped, freeze, javascript};
+use crate::snapshot::{Engine, Refused, Stopped, freeze, javascript, python};
 use crate::step::wit::World;
 use wasmtime::component::Component;
 
@@ -42,8 +42,38 @@ pub(super) fn quickjs_snapshot(table: &Table, call: &Call<'_>) -> Result<Returne
         Err(message) => return Ok(Returned::failure(message)),
     };
     let world = world(call)?;
-    let program = javascript::Program { world: &world, modules: Modules::new(work(call)?), entry: named.get("entry")? };
+    let program = javascript::Program {
+        world: &world,
+        modules: Modules::new(files(call, crate::rule::WORK)?),
+        entry: named.get("entry")?,
+    };
     answer(javascript::snapshot(&linked, &open, program, call.cancel))
+}
+
+/// World and CPython's libraries, those in `runtime/` → engine. What it leaves as `component.wasm` is for
+/// [`super::NATIVE`] alone.
+pub(super) fn python_engine(call: &Call<'_>) -> Result<Returned, CallError> {
+    let world = world(call)?;
+    match python::engine(&world, &files(call, RUNTIME)?) {
+        Ok(engine) => Ok(engine_files(engine)),
+        Err(e) => Ok(refused(&e)),
+    }
+}
+
+/// Engine, CPython's modules in `runtime/`, and program → component. `module=NAME` names the program's module, which is
+/// looked for in each `root=DIRECTORY` of `work/`.
+pub(super) fn python_snapshot(table: &Table, call: &Call<'_>) -> Result<Returned, CallError> {
+    let named = Named::parse(call.args)?;
+    let linked = call.read(&engine_file())?;
+    let open = match open(table, call, &named, &linked)? {
+        Ok(open) => open,
+        Err(message) => return Ok(Returned::failure(message)),
+    };
+    let world = world(call)?;
+    let roots = named.all("root").iter().map(|root| (*root).to_owned()).collect();
+    let program =
+        python::Program { world: &world, files: files(call, crate::rule::WORK)?, roots, module: named.get("module")? };
+    answer(python::snapshot(&linked, &open, &files(call, RUNTIME)?, program, call.cancel))
 }
 
 fn world(call: &Call<'_>) -> Result<World, CallError> {
@@ -70,9 +100,9 @@ fn open(
     Ok(freeze::open(linked).and_then(|open| runtime.compile(&open).map_err(|e| e.to_string())).map_err(|e| e + "\n"))
 }
 
-/// The program's files, by path in the project.
-fn work(call: &Call<'_>) -> Result<BTreeMap<String, Vec<u8>>, CallError> {
-    let files = call.read_all(&path(crate::rule::WORK))?;
+/// The files of a directory of the input tree, by their path from there.
+fn files(call: &Call<'_>, directory: &str) -> Result<BTreeMap<String, Vec<u8>>, CallError> {
+    let files = call.read_all(&path(directory))?;
     Ok(files.into_iter().map(|(path, bytes)| (path.to_string(), bytes)).collect())
 }
 

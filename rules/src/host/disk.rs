@@ -136,7 +136,13 @@ fn refuse_all(linker: &mut Linker<State>, engine: &Engine, name: &str, item: &Co
         if let ComponentItem::ComponentFunc(ty) = item.ty {
             let can_fail = matches!(ty.results().next(), Some(Type::Result(_)));
             let name = inner.to_owned();
-            defined.func_new(inner, move |_, _, _, results| {
+            defined.func_new(inner, move |mut cx, _, arguments, results| {
+                for argument in arguments {
+                    // What is lent has to be given back.
+                    if let Val::Resource(lent) = argument {
+                        lent.resource_drop(&mut cx)?;
+                    }
+                }
                 if !can_fail {
                     wasmtime::bail!("`{name}` was called while the program was loaded");
                 }

@@ -6,7 +6,9 @@
 
 mod c;
 mod go;
+mod interpreted;
 mod javascript;
+mod python;
 mod rust;
 mod typescript;
 mod wat;
@@ -33,7 +35,8 @@ pub struct Row {
 }
 
 /// Every language this version builds.
-pub const ROWS: &[Row] = &[rust::ROW, go::ROW, javascript::ROW, typescript::ROW, zig::ROW, c::ROW, wat::ROW];
+pub const ROWS: &[Row] =
+    &[rust::ROW, go::ROW, python::ROW, javascript::ROW, typescript::ROW, zig::ROW, c::ROW, wat::ROW];
 
 /// The row of a language.
 #[must_use]

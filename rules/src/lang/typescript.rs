@@ -6,7 +6,7 @@ use run_engine::action::Word;
 use run_engine::path::{RelPath, under};
 use serde_json::json;
 
-use super::{Asked, Recipe, Row, Step, StepWork, Yields, javascript};
+use super::{Asked, Recipe, Row, Step, StepWork, Yields, interpreted};
 use crate::builtin::{self, bindings};
 use crate::cargo::Content;
 use crate::diagnostic::Diagnostic;
@@ -34,12 +34,13 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     let declared: Vec<RelPath> = files.iter().filter(|file| file.as_str().ends_with(".d.ts")).cloned().collect();
     let content: BTreeMap<RelPath, Content> = files.into_iter().map(|file| (file, Content::Project)).collect();
     let world = asked.world.expect("only a text form comes without a world");
-    let (mut steps, encoded) = javascript::engine(asked, gatherer)?;
+    let library = gatherer.quickjs(asked)?;
+    let (mut steps, encoded) = interpreted::engine(asked, gatherer, &builtin::QUICKJS_ENGINE, library)?;
 
     let modules = gatherer.node_modules(asked)?;
-    let bundled = javascript::bundle(asked, gatherer, &content, &entry, modules.as_ref())?;
+    let bundled = interpreted::bundle(asked, gatherer, &content, &entry, modules.as_ref())?;
     let module = under(directory.as_ref(), &at("index.js"));
-    let program = (steps.len(), at(javascript::BUNDLE), module.clone());
+    let program = (steps.len(), at(interpreted::BUNDLE), module.clone());
     steps.push(bundled);
 
     let mut uses = vec![program];
@@ -69,7 +70,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
             ("base", gatherer.tools.base()?),
             ("typescript", gatherer.tools.fetched("typescript", span)?),
         ]);
-        toolchains.extend(modules.map(|modules| (javascript::MODULES, modules)));
+        toolchains.extend(modules.map(|modules| (interpreted::MODULES, modules)));
         let run = StepWork::Process { program: ("base", Tools::program("sh")?), args, env: BTreeMap::new() };
         steps.push(Step {
             tree: gatherer.mixed_tree(&content, asked)?,
@@ -82,7 +83,8 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         // No component of what does not pass.
         uses.push((steps.len() - 1, passed.clone(), passed));
     }
-    steps.push(Step { uses, ..javascript::load(asked, encoded, &module) });
+    let load = vec![format!("entry={module}")];
+    steps.push(Step { uses, ..interpreted::load(asked, encoded, &builtin::QUICKJS_SNAPSHOT, load) });
     Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component, varying: false })
 }
 
@@ -97,7 +99,7 @@ fn settings(own: Option<&RelPath>, declared: &[RelPath], has_modules: bool) -> S
     });
     if has_modules {
         // Seen from the directory of the check.
-        let modules = format!("../../../{TOOLCHAIN}/{}/*", javascript::MODULES);
+        let modules = format!("../../../{TOOLCHAIN}/{}/*", interpreted::MODULES);
         settings["compilerOptions"]["paths"] = json!({ "*": ["../../*", modules] });
     }
     match own {

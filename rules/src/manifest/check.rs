@@ -138,7 +138,7 @@ impl Judge<'_> {
             (Some(source), None) => {
                 let language = language_choice(component.language.as_ref(), &source.value.0);
                 let keys = language_keys(component);
-                self.problems.extend(language_problems(&language, None, &keys, &source.span, self.file));
+                self.problems.extend(language_problems(&language, None, &keys, self.file));
                 if self.is_whole(table) {
                     self.world(component);
                 }
@@ -378,27 +378,17 @@ fn language_problems(
     choice: &LanguageChoice,
     detected: Option<Language>,
     keys: &[Spanned<&'static str>],
-    source: &Range<usize>,
     file: &str,
 ) -> Vec<Diagnostic> {
-    let (language, place) = match choice {
-        LanguageChoice::Given(given) => (given.value, &given.span),
-        LanguageChoice::Named(language) => (*language, source),
+    let language = match choice {
+        LanguageChoice::Given(given) => given.value,
+        LanguageChoice::Named(language) => *language,
         LanguageChoice::Detect => match detected {
-            Some(language) => (language, source),
+            Some(language) => language,
             None => return Vec::new(),
         },
     };
     let mut problems = Vec::new();
-    if !language.is_built_in() {
-        let built_in: Vec<_> = super::BUILT_IN.iter().map(|language| format!("`{language}`")).collect();
-        problems.push(
-            Diagnostic::error("unsupported-language", format!("this version does not compile `{language}`"))
-                .at(file, place.clone(), "")
-                .note(format!("it compiles {}", super::listed(&built_in, "and")))
-                .help("build the component with its own tools, and give the file as `path` instead of `source`"),
-        );
-    }
     for key in keys {
         let Some((_, languages)) = LANGUAGE_KEYS.iter().find(|(name, _)| *name == key.value) else { continue };
         if !languages.contains(&language) {
@@ -422,6 +412,6 @@ impl Source {
         if self.language != LanguageChoice::Detect {
             return Vec::new();
         }
-        language_problems(&self.language, Some(detected), &self.language_keys, &self.path.span, file)
+        language_problems(&self.language, Some(detected), &self.language_keys, file)
     }
 }

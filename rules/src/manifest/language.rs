@@ -28,17 +28,6 @@ pub enum Language {
     Wat,
 }
 
-/// The languages that this version compiles.
-pub const BUILT_IN: &[Language] = &[
-    Language::Rust,
-    Language::Go,
-    Language::JavaScript,
-    Language::TypeScript,
-    Language::Zig,
-    Language::C,
-    Language::Wat,
-];
-
 impl Language {
     /// Every language, in the order of the documentation.
     pub const ALL: &[Self] =
@@ -51,12 +40,6 @@ impl Language {
     #[must_use]
     pub const fn name(self) -> &'static str {
         Self::NAMES[self as usize]
-    }
-
-    /// Whether this version compiles it.
-    #[must_use]
-    pub fn is_built_in(self) -> bool {
-        BUILT_IN.contains(&self)
     }
 
     /// The extensions of its source files.

@@ -27,7 +27,7 @@ use std::str::FromStr;
 use run_engine::digest::DigestFunction;
 use run_engine::path::RelPath;
 
-pub use self::language::{BUILT_IN, Detection, Language, detect};
+pub use self::language::{Detection, Language, detect};
 pub use self::pattern::Pattern;
 pub use self::schema::json_schema;
 use crate::capability::{Capability, DirGrant};

@@ -114,7 +114,6 @@ const MANIFEST_CODES: &[&str] = &[
     "unknown-key",
     "unknown-target",
     "unknown-value",
-    "unsupported-language",
     "wrong-kind",
     "wrong-type",
 ];
@@ -191,11 +190,7 @@ fn a_detected_language_is_judged_later() {
     assert_eq!(render(&text, &source.problems_in(Language::Rust, "run.toml")), "");
     assert_eq!(
         render(&text, &source.problems_in(Language::Zig, "run.toml")),
-        r#"error[unsupported-language]: this version does not compile `zig`
-  at 6:10: "y"
-  note: it compiles `rust`, `zig`, `c` and `wat`
-  help: build the component with its own tools, and give the file as `path` instead of `source`
-error[inapplicable-key]: `features` does not apply to `zig`
+        r#"error[inapplicable-key]: `features` does not apply to `zig`
   at 7:12: ["json"]
   help: remove it; it is for `rust`
 "#

@@ -12,12 +12,14 @@ use run_engine::cancel::Cancel;
 use wasmtime::component::{Component, Val};
 use wit_parser::{CloneMaps, FunctionKind, Resolve, WorldItem, WorldKey};
 
-use super::link::{self, Library, Linking};
+use super::link::{self, Libdl, Library};
 use super::modules::Modules;
+use super::names::{camel, pascal};
 use super::{Engine, Refused, Stopped, freeze, seal};
+use crate::diagnostic::Diagnostic;
 use crate::host::{Answer, Rehearsal, Rehearsed};
-use crate::step::StepError;
 use crate::step::wit::{self, World};
+use crate::step::{StepError, causes};
 
 /// The interface by which the interpreter asks for modules.
 const LOADER: &str = "local:init/module-loader";
@@ -31,6 +33,9 @@ const ENTRY: &str = "run:entry";
 /// What defines `console`, and what turns text to bytes and back.
 const CONSOLE: &str = "run:console";
 
+/// What the functions that a world imports itself can be imported from; the interpreter has them as globals.
+const ROOT: &str = "$root";
+
 /// What `console` writes to, whatever else the world imports.
 const CONSOLE_WORLD: &str =
     "package run:javascript; world console { import wasi:cli/stdout@0.2.12; import wasi:cli/stderr@0.2.12; }";
@@ -41,9 +46,14 @@ const CONSOLE_WORLD: &str =
 ///
 /// `bad-wit` for a world that can't be bound; `bad-component` when `runtime` is not what it should be.
 pub fn engine(world: &World, runtime: &[u8]) -> Result<Engine, StepError> {
+    let world = with_console(world)?;
     let runtime = Library { name: "quickjs.so".to_owned(), bytes: runtime.to_vec() };
-    let linking = Linking { libraries: &[runtime], interpreter: None, needs_libdl: false };
-    link::link(&with_console(world)?, &linking)
+    let bindings = wit_dylib::create(&world.resolve, world.id, None).map_err(|error| {
+        let mut diagnostic = Diagnostic::error("bad-wit", "this world can't be bound to JavaScript");
+        diagnostic.notes = causes(error.as_ref());
+        diagnostic
+    })?;
+    link::link(&world, &[runtime], bindings, Libdl::Unneeded)
 }
 
 fn with_console(world: &World) -> Result<World, StepError> {
@@ -57,9 +67,8 @@ fn with_console(world: &World) -> Result<World, StepError> {
 }
 
 fn unmergeable(error: &(dyn std::error::Error + 'static)) -> StepError {
-    let mut diagnostic =
-        crate::diagnostic::Diagnostic::error("bad-wit", "this world can't be joined with what `console` writes to");
-    diagnostic.notes = crate::step::causes(error);
+    let mut diagnostic = Diagnostic::error("bad-wit", "this world can't be joined with what `console` writes to");
+    diagnostic.notes = causes(error);
     diagnostic.into()
 }
 
@@ -93,14 +102,14 @@ pub fn snapshot(
         Val::Option(Some(Box::new(Val::String(ENTRY.to_owned())))),
         Val::Bool(false),
     ];
-    let loader = Loader::new(program.modules);
+    let loader = Loader::new(program.modules, root(program.world));
     let rehearsal =
         Rehearsal { component: open, env: vec![], files: Arc::default(), functions: loader.functions(), cancel };
     let mut stage = match rehearsal.run(None, INIT, &arguments)? {
         Rehearsed::Returned(Val::Result(Ok(_)), stage) => stage,
         Rehearsed::Returned(value, stage) => {
             let output = stage.output();
-            return Err(Refused::after(&output, &explain(&said(value), &loader, &promises)).into());
+            return Err(Refused::after(&output, &explain(&super::said(value), &loader, &promises)).into());
         }
         Rehearsed::Failed { message, output } => return Err(Refused::after(&output, &message).into()),
     };
@@ -113,22 +122,26 @@ pub fn snapshot(
 /// Answers for [`LOADER`].
 struct Loader {
     modules: Arc<Modules>,
+    /// The text of [`ROOT`].
+    root: Arc<str>,
     /// Why the last module that was asked for is not there.
     refusal: Arc<Mutex<Option<String>>>,
 }
 
 impl Loader {
-    fn new(modules: Modules) -> Self {
-        Self { modules: Arc::new(modules), refusal: Arc::default() }
+    fn new(modules: Modules, root: String) -> Self {
+        Self { modules: Arc::new(modules), root: root.into(), refusal: Arc::default() }
     }
 
     fn functions(&self) -> Vec<(&'static str, &'static str, Answer)> {
         let resolve = self.answer(|modules, arguments| match arguments {
-            [referrer, specifier] if referrer == ENTRY => Ok(specifier.clone()),
+            [referrer, specifier] if referrer == ENTRY || specifier == ROOT => Ok(specifier.clone()),
             [referrer, specifier] => modules.resolve(referrer, specifier),
             _ => unreachable!("its type says so"),
         });
-        let load = self.answer(|modules, arguments| match arguments {
+        let root = Arc::clone(&self.root);
+        let load = self.answer(move |modules, arguments| match arguments {
+            [path] if path == ROOT => Ok(root.to_string()),
             [path] if path == CONSOLE => Ok(concat!(include_str!("console.js"), include_str!("text.js")).to_owned()),
             [path] => modules.text(path),
             _ => unreachable!("its type says so"),
@@ -193,14 +206,24 @@ fn main(promises: &[Promise], entry: &str) -> String {
     )
 }
 
+/// The module of the functions that the world imports itself.
+fn root(world: &World) -> String {
+    let imports = world.resolve.worlds[world.id].imports.values();
+    let functions = imports.filter_map(|item| match item {
+        WorldItem::Function(function) => Some(camel(&function.name)),
+        _ => None,
+    });
+    functions.map(|name| format!("export const {name} = globalThis.{name};\n")).collect()
+}
+
 /// What an error of the interpreter's means to whoever wrote the program.
 fn explain(said: &str, loader: &Loader, promises: &[Promise]) -> String {
     if let Some(refusal) = loader.refusal().filter(|refusal| said.contains(refusal.as_str())) {
         return refusal;
     }
-    if let Some((_, missing)) = said.split_once(MISSING) {
-        let numbers = missing.lines().next().unwrap_or_default().split(' ').filter_map(|number| number.parse().ok());
-        let lines = numbers.filter_map(|number: usize| promises.get(number)).map(|promise| promise.message.clone());
+    if let Some(missing) = super::missing(said) {
+        let lines =
+            missing.into_iter().filter_map(|number| promises.get(number)).map(|promise| promise.message.as_str());
         return lines.collect::<Vec<_>>().join("\n");
     }
     let mut rest = said.trim();
@@ -227,9 +250,6 @@ const STAGES: [&str; 3] = [
 
 /// How it begins when a program throws what is not an `Error`.
 const NOT_AN_ERROR: &str = "Exception generated by quickjs: ";
-
-/// How `promises.js` begins to list, by number, what is missing.
-const MISSING: &str = "run:missing ";
 
 /// A function that a world exports and where a program has it.
 struct Promise {
@@ -269,7 +289,7 @@ fn promise(resolve: &Resolve, of: Option<&WorldKey>, function: &wit_parser::Func
             path.extend([class(id), camel(function.item_name())]);
         }
         FunctionKind::Static(id) | FunctionKind::AsyncStatic(id) => {
-            path.extend([class(id), camel(function.item_name())])
+            path.extend([class(id), camel(function.item_name())]);
         }
         _ => path.push(camel(function.item_name())),
     }
@@ -286,33 +306,5 @@ fn short_name<'a>(resolve: &'a Resolve, key: &'a WorldKey) -> &'a str {
     match key {
         WorldKey::Name(name) => name,
         WorldKey::Interface(id) => resolve.interfaces[*id].name.as_deref().expect("an exported interface has a name"),
-    }
-}
-
-/// `incoming-handler` → `incomingHandler`.
-fn camel(kebab: &str) -> String {
-    let pascal = pascal(kebab);
-    let mut characters = pascal.chars();
-    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
-}
-
-/// `incoming-handler` → `IncomingHandler`.
-fn pascal(kebab: &str) -> String {
-    let capital = |word: &str| {
-        let lower = word.to_lowercase();
-        let mut characters = lower.chars();
-        characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
-    };
-    kebab.split('-').map(capital).collect()
-}
-
-/// The text of the error that `init` returned.
-fn said(value: Val) -> String {
-    match value {
-        Val::Result(Err(Some(error))) => match *error {
-            Val::String(text) => text,
-            other => format!("{other:?}"),
-        },
-        other => format!("{other:?}"),
     }
 }

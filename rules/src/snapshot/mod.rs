@@ -5,7 +5,7 @@
 //!
 //! 1. [`link`] joins an interpreter with the bindings of a world: an [`Engine`]. No program is in it, so its native code is
 //!    made once for each world.
-//! 2. A language ([`javascript`]) rehearses the engine with the program in it, [`freeze`] writes its state back into the
+//! 2. A language ([`javascript`], [`python`]) rehearses the engine with the program in it, [`freeze`] writes its state back into the
 //!    engine, and [`seal`] takes away what was there for the rehearsal only.
 //!
 //! Both are functions of their arguments: [`crate::host`] gives a rehearsal no clock, no randomness and no files but those
@@ -17,10 +17,14 @@ pub mod freeze;
 pub mod javascript;
 pub mod link;
 pub mod modules;
+mod names;
+pub mod python;
 pub mod seal;
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
+
+use wasmtime::component::Val;
 
 /// An interpreter joined with the bindings of a world.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,4 +70,21 @@ impl From<crate::host::HostError> for Stopped {
     fn from(error: crate::host::HostError) -> Self {
         Self::Host(error)
     }
+}
+
+/// The text of the error that an interpreter returned.
+fn said(value: Val) -> String {
+    match value {
+        Val::Result(Err(Some(error))) => match *error {
+            Val::String(text) => text,
+            other => format!("{other:?}"),
+        },
+        other => format!("{other:?}"),
+    }
+}
+
+/// The numbers of what a program does not have, as the module that loads it lists them in the message of an error.
+fn missing(said: &str) -> Option<Vec<usize>> {
+    let (_, numbers) = said.split_once("run:missing ")?;
+    Some(numbers.lines().next()?.split(' ').filter_map(|number| number.parse().ok()).collect())
 }

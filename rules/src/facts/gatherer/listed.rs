@@ -128,19 +128,48 @@ impl Gatherer<'_> {
         }
     }
 
-    /// A file of a fetched toolchain, alone in a tree.
+    /// QuickJS as a dynamic library, for worlds without asynchronous functions; the smaller of two.
     ///
     /// # Errors
-    /// The toolchain can't be had, or the file can't be read.
-    pub fn toolchain_file(&mut self, toolchain: &str, file: &RelPath, span: &Range<usize>) -> Gathers<Tree> {
+    /// It can't be had, or another engine is asked for.
+    pub fn quickjs(&mut self, asked: &Asked<'_>) -> Gathers<Tree> {
+        const QUICKJS: &str = "quickjs";
+        if let Some(other) = asked.source.engine.as_ref().filter(|engine| engine.value != QUICKJS) {
+            let message = format!("this version does not build with `{}`", other.value);
+            let problem = Diagnostic::error("unsupported-engine", message);
+            let help = "leave `engine` out: QuickJS serves `wasi:http` too";
+            return Err(vec![self.placed(problem, &other.span).help(help)]);
+        }
+        let library = RelPath::new("prebuilt/runtime-opt-size-sync.wasm").expect("a plain path");
+        self.toolchain_files(QUICKJS, &|file| *file == library, &asked.source.path.span)
+    }
+
+    /// Files of a fetched toolchain, by their plain names in a tree.
+    ///
+    /// # Errors
+    /// The toolchain can't be had, or a file of it can't be read.
+    ///
+    /// # Panics
+    /// Two of the files have one name.
+    pub fn toolchain_files(
+        &mut self,
+        toolchain: &str,
+        is_wanted: &dyn Fn(&RelPath) -> bool,
+        span: &Range<usize>,
+    ) -> Gathers<Tree> {
         let mounted = self.tools.fetched(toolchain, span)?;
-        let from = mounted.directory.join(file);
-        let bytes = std::fs::read(&from).map_err(|e| {
-            let message = format!("`{}`, part of {toolchain}, can't be read: {e}", from.display());
-            let problem = Diagnostic::error("missing-toolchain", message).at(&self.manifest.file, span.clone(), "");
-            vec![problem.help(format!("run `run v2 toolchain verify {toolchain}`, and build again"))]
-        })?;
-        Ok(self.file_as_read(&RelPath::new(file.file_name()).expect("a name of a path"), &bytes))
+        let mut tree = Tree::new();
+        for file in mounted.tree.flatten().into_keys().filter(|file| is_wanted(file)) {
+            let from = mounted.directory.join(&file);
+            let bytes = std::fs::read(&from).map_err(|e| {
+                let message = format!("`{}`, part of {toolchain}, can't be read: {e}", from.display());
+                let help = format!("run `run v2 toolchain verify {toolchain}`, and build again");
+                vec![self.placed(Diagnostic::error("missing-toolchain", message).help(help), span)]
+            })?;
+            let name = RelPath::new(file.file_name()).expect("a name of a path");
+            tree.merge(None, &self.file_as_read(&name, &bytes)).expect("rules name files of different names");
+        }
+        Ok(tree)
     }
 
     /// Refuses a world that a language has no bindings for. `language` is its name as people write it.

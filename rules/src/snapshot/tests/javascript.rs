@@ -3,23 +3,24 @@
 use run_engine::cancel::Cancel;
 
 use super::*;
+use crate::builtin;
 use crate::snapshot::javascript::{self, Program as Script};
 use crate::snapshot::modules::Modules;
 use crate::snapshot::{Engine, Refused, Stopped};
 
-pub(crate) fn quickjs() -> Vec<u8> {
+fn quickjs() -> Vec<u8> {
     crate_file("componentize-qjs", "0.4.5", "prebuilt/runtime-opt-size-sync.wasm")
 }
 
 /// An engine, and its opened form compiled.
-struct Ready {
-    world: World,
+pub(super) struct Ready {
+    pub(super) world: World,
     engine: Engine,
     open: Component,
 }
 
 #[track_caller]
-fn ready(wit: &str) -> Ready {
+pub(super) fn ready(wit: &str) -> Ready {
     let world = world(wit);
     let engine = javascript::engine(&world, &quickjs()).unwrap_or_else(|e| panic!("{e}"));
     let open = runtime().compile(&engine.open).unwrap();
@@ -27,7 +28,7 @@ fn ready(wit: &str) -> Ready {
 }
 
 impl Ready {
-    fn load(&self, sources: &[(&str, &str)]) -> Result<(Vec<u8>, Vec<u8>), Stopped> {
+    pub(super) fn load(&self, sources: &[(&str, &str)]) -> Result<(Vec<u8>, Vec<u8>), Stopped> {
         let script = Script { world: &self.world, modules: Modules::new(files(sources)), entry: sources[0].0 };
         javascript::snapshot(&self.engine.linked, &self.open, script, &Cancel::new())
     }
@@ -104,6 +105,18 @@ fn every_type_goes_in_and_comes_out() {
     assert!(said.starts_with(b"loading { random: 0."), "{}", String::from_utf8_lossy(&said));
     let (again, said_again) = ready.load(&sources).unwrap();
     assert!(bytes == again && said == said_again, "the same program gives the same component");
+    assert!(
+        javascript::engine(&ready.world, &quickjs()).unwrap() == ready.engine,
+        "and the same world the same engine"
+    );
+    expect_digests(
+        "javascript.txt",
+        &[
+            (&builtin::QUICKJS_ENGINE, "engine.wasm", &ready.engine.linked),
+            (&builtin::QUICKJS_ENGINE, "component.wasm", &ready.engine.open),
+            (&builtin::QUICKJS_SNAPSHOT, "component.wasm", &bytes),
+        ],
+    );
 
     let program = Program::new(checked(&ready.world, &bytes));
     for (function, args, expected) in [
@@ -127,7 +140,7 @@ fn every_type_goes_in_and_comes_out() {
     }
     assert_eq!(call(&program, "fail", &["0"]).stderr, b"which 0 [ 1, \"x\", null ]\n");
     let crash = String::from_utf8(call(&program, "crash", &[]).stderr).unwrap();
-    assert!(crash.contains("cannot read property 'x' of null") && crash.contains("src/app.js:26"), "{crash}");
+    assert!(crash.contains("cannot read property 'x' of null") && crash.contains("src/app.js:24"), "{crash}");
 }
 
 const CALC: &str = "
@@ -155,11 +168,12 @@ fn what_is_wrong_with_a_program_is_said_in_its_own_terms() {
     assert_eq!(refusal("export const math = {\n  add( {\n};"), "Error: Unexpected token ';'\n    at src/app.js:3:2");
     assert_eq!(
         refusal("console.log('hi');\nfunction inner() { null.x; }\ninner();"),
-        "hi\nError: cannot read property 'x' of null\n    at inner (src/app.js:2:25)\n    at <anonymous> (src/app.js:3:1)"
+        "hi\nError: cannot read property 'x' of null\n    at inner (src/app.js:2:20)\n    at <anonymous> (src/app.js:3:1)"
     );
     assert_eq!(refusal("throw 'plain';"), "the program threw \"plain\"; throw an `Error` to learn where");
-    let called = refusal("import { other } from '$root'; other();");
-    assert!(called.contains("$root"), "{called}");
+    let too_early = "`other` was called while the program was loaded; it can be called once the component runs";
+    assert_eq!(refusal("import { other } from '$root'; other();"), too_early);
+    assert_eq!(refusal("other();"), too_early);
 }
 
 #[test]

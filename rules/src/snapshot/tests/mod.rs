@@ -1,14 +1,17 @@
 //! Programs in the interpreters that people have: loaded, frozen, and run.
 
-pub(crate) mod javascript;
+mod javascript;
+mod python;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use run_engine::digest::{Blob, DigestFunction};
 use wasmtime::component::Component;
 
+use crate::builtin::Builtin;
 use crate::host::{Ending, OptLevel, Outcome, Program, Runtime};
 use crate::step::validate;
 use crate::step::wit::{self, World};
@@ -21,7 +24,7 @@ fn runtime() -> &'static Runtime {
 }
 
 /// A file of a published crate, which cargo brings here where it is not yet.
-pub(crate) fn crate_file(package: &str, version: &str, file: &str) -> Vec<u8> {
+fn crate_file(package: &str, version: &str, file: &str) -> Vec<u8> {
     let find = || {
         let sources = std::fs::read_dir(cargo_home().join("registry/src")).ok()?;
         let mut places = sources.flatten().map(|source| source.path().join(format!("{package}-{version}")));
@@ -29,7 +32,7 @@ pub(crate) fn crate_file(package: &str, version: &str, file: &str) -> Vec<u8> {
     };
     find().unwrap_or_else(|| {
         let spec = format!("{package}@{version}");
-        let asked = Command::new("cargo").args(["info", "--quiet", &spec]).current_dir(std::env::temp_dir()).output();
+        let asked = Command::new("cargo").args(["info", "--quiet", &spec]).output();
         assert!(asked.expect("cargo runs").status.success(), "cargo knows {spec}");
         find().unwrap_or_else(|| panic!("{spec} holds {file}"))
     })
@@ -67,6 +70,17 @@ fn call(program: &Program, function: &str, args: &[&str]) -> Outcome {
     let texts: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
     let arguments = parse_arguments(&function, &texts).unwrap_or_else(|e| panic!("{e:?}"));
     program.call(&function, &arguments).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Digests what builtins wrote, in a file: when it changes, raise their revisions, then `UPDATE_EXPECT=1`.
+#[track_caller]
+fn expect_digests(file: &str, written: &[(&Builtin, &str, &[u8])]) {
+    let line = |(builtin, name, bytes): &(&Builtin, &str, &[u8])| {
+        let digest = DigestFunction::Blake3.digest::<Blob>(bytes);
+        format!("{} {} {name} {digest}\n", builtin.name, builtin.revision)
+    };
+    let lines: String = written.iter().map(line).collect();
+    crate::testing::expect_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/snapshot/tests").join(file), &lines);
 }
 
 /// The value a function returned, in WAVE; an error is `err(…)`.

@@ -1,0 +1,36 @@
+//! Python, by CPython: the engine with the world's bindings in it, and the program's state in that.
+
+use run_engine::path::RelPath;
+
+use super::{Asked, Given, Recipe, Row, Step, Yields, interpreted};
+use crate::builtin::{self, snapshot};
+use crate::cargo::Content;
+use crate::diagnostic::Diagnostic;
+use crate::facts::Gatherer;
+use crate::manifest::Language;
+
+pub(super) const ROW: Row = Row { language: Language::Python, recipe };
+
+/// The toolchain whose files are CPython, built for this.
+const CPYTHON: &str = "componentize-py";
+
+fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<Diagnostic>> {
+    let span = &asked.source.path.span;
+    let mut files = gatherer.source_files(asked, &["py"])?;
+    // What Python itself has compiled here says nothing new, and differs from machine to machine.
+    files.retain(|file| !file.parts().any(|part| part == "__pycache__"));
+    let entry = gatherer.root_file(asked, &files, "app.py")?;
+    let directory = gatherer.source_directory(asked)?;
+    let module = entry.file_name().strip_suffix(".py").unwrap_or(entry.file_name()).to_owned();
+    let libraries = gatherer.toolchain_files(CPYTHON, &|file| file.as_str().ends_with(".so.zst"), span)?;
+    let modules = gatherer.toolchain_files(CPYTHON, &|file| file.as_str().ends_with(".tar.zst"), span)?;
+    let (mut steps, world) = interpreted::engine(asked, gatherer, &builtin::PYTHON_ENGINE, libraries)?;
+    let root = directory.as_ref().map_or("", RelPath::as_str);
+    let args = vec![format!("root={root}"), format!("module={module}")];
+    let mut program = interpreted::load(asked, world, &builtin::PYTHON_SNAPSHOT, args);
+    let runtime = RelPath::new(snapshot::RUNTIME).expect("a constant that is a path");
+    program.given.push((Some(runtime), Given::Tree(modules)));
+    let tree = gatherer.mixed_tree(&files.into_iter().map(|file| (file, Content::Project)).collect(), asked)?;
+    steps.push(Step { tree, produced: asked.produced.to_vec(), ..program });
+    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component, varying: false })
+}
