@@ -165,7 +165,9 @@ fn what_is_made_of_go_is_the_same_elsewhere() {
     let ended = here.v2("build --verify-reproducible --json");
     assert_eq!(ended.status, 0, "{}{}", ended.stdout, ended.stderr);
     let events = compared(&ended.stdout);
-    for step in ["names std", "names deps", "names compile", "names validate", "app compile"] {
-        assert_eq!(events[step]["verdict"], "same", "{step}: {events:#?}");
+    for step in ["names deps", "names compile", "app compile"] {
+        assert!(events.contains_key(step), "{step}: {events:#?}");
     }
+    assert!(events.keys().any(|step| step.ends_with(" std")), "{events:#?}");
+    assert!(events.values().all(|event| event["verdict"] == "same"), "{events:#?}");
 }
