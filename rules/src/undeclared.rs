@@ -273,7 +273,8 @@ mod tests {
     }
 
     fn told_by(kind: TargetKind, look: &dyn Fn(&Asker<'_>) -> Vec<Undeclared>) -> Vec<String> {
-        let project = tempfile::tempdir().unwrap();
+        // Not in `/tmp`, which every sandbox has its own of.
+        let project = tempfile::tempdir_in("/var/tmp").unwrap();
         let root = project.path().canonicalize().unwrap().join("project");
         std::fs::create_dir_all(root.join("design")).unwrap();
         std::fs::write(root.join("design/tokens.txt"), "").unwrap();

@@ -31,6 +31,7 @@ enum Language {
     Wat,
     Rust,
     Go,
+    Python,
     #[value(name = "javascript")]
     JavaScript,
     #[value(name = "typescript")]
@@ -82,6 +83,8 @@ const STARTERS: &[(Language, Template, Starter)] = &[
         Template::Http,
         starter!("go-http": "run.toml" "go.mod" "exports/export_wasi_http_incoming_handler/handler.go"),
     ),
+    (Language::Python, Template::Component, starter!("python-component": "run.toml" "src/app.py" "wit/hello.wit")),
+    (Language::Python, Template::Command, starter!("python-command": "run.toml" "src/app.py")),
     (
         Language::JavaScript,
         Template::Component,
@@ -122,7 +125,11 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
 fn choose(language: Language, template: Template) -> Result<Starter, Failure> {
     let is_it = |(of, what, _): &&(Language, Template, Starter)| (*of, *what) == (language, template);
     STARTERS.iter().find(is_it).map(|(_, _, starter)| *starter).ok_or_else(|| {
-        Failure::yours("the text format has only the template `component`").help("add `--language rust`")
+        let has = |of: Language| STARTERS.iter().any(|(one, what, _)| (*one, *what) == (of, template));
+        let others = Language::value_variants().iter().filter(|of| has(**of)).filter_map(|of| of.to_possible_value());
+        let others: Vec<String> = others.map(|other| format!("`--language {}`", other.get_name())).collect();
+        Failure::yours("there is no such starter in this language")
+            .help(format!("there is one with {}", others.join(", ")))
     })
 }
 

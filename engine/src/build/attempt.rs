@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::lookups;
 use super::worker::{Answer, Built, Common, Prepared, message_of};
-use crate::action::{Action, ActionId, Source, Word, Work};
+use crate::action::{Action, ActionId, Beside, MountedTree, Source, Word, Work};
 use crate::digest::{ActionKey, BlobDigest};
 use crate::event::{Failure, Status};
 use crate::explain::{self, Reason};
@@ -387,19 +387,27 @@ fn run_process(common: &Common<'_>, job: &Job<'_>) -> Result<Executed, Trouble> 
     }
 }
 
-/// A file that an action was to use in place and that is no longer there: somebody has deleted the store meanwhile, or a
-/// toolchain.
+/// What an action was to use in place and is no longer there: somebody has deleted the store meanwhile, or a toolchain. A
+/// look at what stands at the top, and at what is shown elsewhere, is enough to see that.
 fn find_gone(job: &Job<'_>) -> Option<PathBuf> {
     let is_gone = |path: &PathBuf| Stamp::of(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
     job.mounts.iter().find_map(|(_, mounted)| {
-        let mut gone = None;
-        mounted.tree.walk(&mut |path, _| {
-            if gone.is_none() {
-                gone = Some(mounted.directory.join(path)).filter(is_gone);
-            }
-        });
-        gone
+        let MountedTree { tree, directory, beside, .. } = &**mounted;
+        let mut shown = beside.iter().map(|beside| beside.from.clone());
+        // A tree also lists, by their content, files that are only shown elsewhere; their directories need not be there.
+        let is_elsewhere = |node: &Node| match node {
+            Node::Directory(below) => below.entries().all(|(name, _)| is_beside(beside, name)),
+            _ => false,
+        };
+        let own = tree.entries().filter(|(name, node)| !is_beside(beside, name) && !is_elsewhere(node));
+        let mut own = own.map(|(name, _)| directory.join(name));
+        let whole = Some(directory.clone()).filter(is_gone);
+        whole.or_else(|| own.find(is_gone)).or_else(|| shown.find(is_gone))
     })
+}
+
+fn is_beside(beside: &[Beside], name: &str) -> bool {
+    beside.iter().any(|beside| beside.at.file_name().is_some_and(|other| other == name))
 }
 
 fn run_builtin(common: &Common<'_>, action: &Action, call: &Call<'_>) -> Result<Executed, Trouble> {

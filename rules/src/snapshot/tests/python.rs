@@ -185,7 +185,7 @@ fn errors(ready: &Ready) {
         missing.starts_with(
             "app: `demo:all/types` exports `[constructor]counter`, but this module has no `Counter.__init__`\n"
         ) && missing.contains("\napp: `demo:all/types` exports `shapes`, but this module has no `Types.shapes`\n")
-            && missing.ends_with("\napp: the world exports `loaded-at`, but this module has no `WitWorld.loaded_at`"),
+            && missing.ends_with("\napp: the world exports `use-things`, but this module has no `WitWorld.use_things`"),
         "{missing}"
     );
     let gone = refusal("import numpy\n");
@@ -217,7 +217,7 @@ fn values(ready: &Ready, bytes: &[u8]) {
     for (function, args, expected) in [
         ("loaded-at", &[][..], "0"),
         ("use-things", &["2"], "ok(24)"),
-        ("use-things", &["0"], "err(\"by zero: ['a', 'b']\")"),
+        ("use-things", &["0"], "err(\"by zero: [\\'a\\', \\'b\\']\")"),
         (
             "shapes",
             &["[blank, circle(1.5), named({name: \"x\", tags: [\"t\"]})]"],

@@ -69,7 +69,7 @@ fn what_is_fetched_once_is_there_for_ever() {
     let digest = machine.install(None).unwrap();
     let tree = machine.toolchains().installed("go", "1.0", &digest).unwrap();
     assert_eq!(fs::read_to_string(tree.directory.join("bin/tool")).unwrap(), "a tool");
-    assert_eq!(tree.tree.find(&RelPath::new("bin/tool").unwrap()).is_some(), true);
+    assert!(tree.tree.find(&RelPath::new("bin/tool").unwrap()).is_some());
     assert_eq!(machine.install(Some(&digest)), Ok(digest.clone()));
     assert_eq!(fs::read_to_string(machine.root.path().join("asked")).unwrap(), "x\n");
     assert_eq!(machine.toolchains().verify("go", "1.0", &digest), Soundness::Sound);

@@ -1,0 +1,7 @@
+import wit_world
+
+
+class WitWorld(wit_world.WitWorld):
+    def greet(self, number):
+        """The number that follows."""
+        return number + 1
