@@ -1,7 +1,7 @@
 //! `Seatbelt`: macOS's `sandbox-exec`. An action sees its private directory, its toolchains and the system's own libraries;
 //! the rest of the machine's files and its network are refused.
 //!
-//! What it is told is text ([`profile`]), made and tested on every system; only macOS runs it. What could not be tried where
+//! What it is told is text ([`Profile`]), made and tested on every system; only macOS runs it. What could not be tried where
 //! it was written: whether the rules are enough for every toolchain on every version of macOS. So the sandbox is tried
 //! once, with a program that does nothing, before it is relied on; and a rule that is missing shows as a refusal that the
 //! tool reports, never as something let through, because all that is not named is denied.

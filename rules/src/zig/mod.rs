@@ -26,7 +26,7 @@ pub const NAME: &str = "zig";
 /// The program, as a path in the toolchain.
 pub const PROGRAM: &str = "zig";
 
-/// What [`std`] leaves behind.
+/// What [`std()`] leaves behind.
 pub const STD_DIRECTORY: &str = ".run/std";
 
 /// What [`libc`] leaves behind.

@@ -1,4 +1,4 @@
-//! `Restricted`: no namespaces, for machines that refuse them. Landlock and seccomp ([`walls`](super::walls)) keep an action
+//! `Restricted`: no namespaces, for machines that refuse them. Landlock and seccomp ([`walls`]) keep an action
 //! to its private directory, its toolchains, the loader and the C library.
 //!
 //! What differs from the sandbox of full strength, and why its results are [`Strength::Partial`]: the machine's name, user,

@@ -1,5 +1,5 @@
 //! The root that an action finds, in two halves: [`Base`] is made once, by the spawner, and a copy of its mounts costs
-//! the kernel little; [`Own`] is what each action has for itself, laid over the copy by its first process.
+//! the kernel little; what each action has for itself is [`Opened`], laid over the copy by its first process.
 //!
 //! The base belongs to a mount table in which nothing runs, and the first processes are forked from another one, which
 //! holds next to nothing: so what an action costs depends neither on how much of the machine its tools need, nor on how
