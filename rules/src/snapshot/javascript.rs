@@ -14,10 +14,10 @@ use wit_parser::{CloneMaps, FunctionKind, Resolve, WorldItem, WorldKey};
 
 use super::link::{self, Libdl, Library};
 use super::modules::Modules;
-use super::names::{camel, pascal};
 use super::{Engine, Refused, Stopped, freeze, seal};
 use crate::diagnostic::Diagnostic;
 use crate::host::{Answer, Rehearsal, Rehearsed};
+use crate::step::bindings::names::{camel, pascal};
 use crate::step::wit::{self, World};
 use crate::step::{StepError, causes};
 

@@ -17,7 +17,6 @@ pub mod freeze;
 pub mod javascript;
 pub mod link;
 pub mod modules;
-mod names;
 pub mod python;
 pub mod seal;
 

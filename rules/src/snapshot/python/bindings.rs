@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use wit_parser_v2::{Function, FunctionKind, InterfaceId, Type, TypeDefKind, TypeId, TypeOwner};
 
 use super::bound::{Bound, Direction, PACKAGE, class_of, function_name, name_of};
-use crate::snapshot::names::snake;
+use crate::step::bindings::names::snake;
 
 /// The module that is loaded first: it loads the program and proves that it has what the world exports.
 pub(super) const ENTRY: &str = "run_entry";

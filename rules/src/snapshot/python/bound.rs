@@ -9,7 +9,7 @@ use wit_parser_v2::{
 
 use super::INTERPRETER;
 use crate::diagnostic::Diagnostic;
-use crate::snapshot::names::{pascal, snake};
+use crate::step::bindings::names::{pascal, snake};
 use crate::step::wit::World;
 use crate::step::{StepError, causes};
 

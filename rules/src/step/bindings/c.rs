@@ -4,7 +4,8 @@ use wit_bindgen_core::Files as Generated;
 
 use super::super::StepError;
 use super::super::wit::World;
-use super::{Files, canonical, check, snake};
+use super::names::snake;
+use super::{Files, canonical, check};
 use crate::diagnostic::Diagnostic;
 use crate::step::causes;
 

@@ -11,17 +11,12 @@ use super::wit::World;
 use crate::diagnostic::Diagnostic;
 
 pub mod c;
+pub mod names;
 pub mod typescript;
 pub mod zig;
 
 /// The files of some bindings, by their names.
 pub type Files = BTreeMap<String, Vec<u8>>;
-
-/// A name of WIT, as languages write it that have no hyphens: `incoming-handler` becomes `incoming_handler`.
-#[must_use]
-pub fn snake(name: &str) -> String {
-    name.to_ascii_lowercase().replace('-', "_")
-}
 
 /// The world as its binary form tells it, called `name` again; of a program, what it offers besides its `main`.
 fn canonical(world: &World, name: &str, is_program: bool) -> Result<(Resolve, WorldId), StepError> {

@@ -22,6 +22,7 @@ use wit_parser::{
 
 use super::super::StepError;
 use super::super::wit::World;
+use super::names::{camel, pascal};
 use super::{Files, canonical, check};
 
 /// The file that declares the interfaces of a world, and the world itself.
@@ -328,25 +329,6 @@ impl Text<'_> {
             _ => false,
         }
     }
-}
-
-/// `incoming-handler` → `incomingHandler`.
-#[must_use]
-pub fn camel(kebab: &str) -> String {
-    let pascal = pascal(kebab);
-    let mut characters = pascal.chars();
-    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
-}
-
-/// `incoming-handler` → `IncomingHandler`.
-#[must_use]
-pub fn pascal(kebab: &str) -> String {
-    let capital = |word: &str| {
-        let lower = word.to_lowercase();
-        let mut characters = lower.chars();
-        characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
-    };
-    kebab.split('-').map(capital).collect()
 }
 
 /// The words that can be no name of a function or parameter.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::snake;
+use super::super::names::snake;
 
 /// What may not stand as a name by itself: keywords, and the names of Zig's own types and values.
 const TAKEN: &str = "addrspace align allowzero and anyerror anyframe anyopaque anytype asm bool break callconv catch comptime \

@@ -1,14 +1,16 @@
 //! Names of WIT in the styles of other languages.
 
 /// `incoming-handler` → `incomingHandler`.
-pub(super) fn camel(kebab: &str) -> String {
+#[must_use]
+pub fn camel(kebab: &str) -> String {
     let pascal = pascal(kebab);
     let mut characters = pascal.chars();
     characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
 
 /// `incoming-handler` → `IncomingHandler`.
-pub(super) fn pascal(kebab: &str) -> String {
+#[must_use]
+pub fn pascal(kebab: &str) -> String {
     let capital = |word: &str| {
         let lower = word.to_lowercase();
         let mut characters = lower.chars();
@@ -18,7 +20,8 @@ pub(super) fn pascal(kebab: &str) -> String {
 }
 
 /// `incoming-handler` → `incoming_handler`.
-pub(super) fn snake(kebab: &str) -> String {
+#[must_use]
+pub fn snake(kebab: &str) -> String {
     kebab.to_lowercase().replace('-', "_")
 }
 
