@@ -5,7 +5,7 @@
 //! kind, whose places `[PLACE]` and `[PORT]` in `cheat.sh` stand for. `UPDATE_EXPECT=1` writes the expected texts anew.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -84,17 +84,21 @@ fn every_cheat_fails_or_sees_nothing() {
 struct Bait {
     tcp: TcpListener,
     abstract_name: UnixListener,
+    /// Locked as long as the bait lies: whoever looks for what a cheat left behind must not find another one's at work.
+    _turn: File,
 }
 
 impl Bait {
     fn lay() -> Self {
+        let turn = File::create(std::env::temp_dir().join("run-cheats.lock")).expect("a file");
+        turn.lock().expect("the other tests take their turns");
         let name = format!("run-cheat-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(name).expect("a name");
         let listener = UnixListener::bind_addr(&address).expect("an abstract socket");
         listener.set_nonblocking(true).expect("it can be asked");
         let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
         tcp.set_nonblocking(true).expect("it can be asked");
-        Self { tcp, abstract_name: listener }
+        Self { tcp, abstract_name: listener, _turn: turn }
     }
 
     /// Puts this machine's places into a script.
