@@ -3,7 +3,7 @@
 //!
 //! Budget, processor time: 2 ms an action over bare. Six namespaces, two mounts of memory and processes, copies of some
 //! twenty bind mounts and a fork of a small process are 0.9 to 1.2 ms on such a machine. A toolchain of 2 000 files may cost no more than one of
-//! a few: it is one mount.
+//! a few: it is one mount. So is a large input.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use run_engine::sandbox::bare::Bare;
 use run_engine::sandbox::linux::{Isolated, Options};
 use run_engine::sandbox::{Clients, Job, Sandbox, World};
 use run_engine::store::Blobs as _;
-use run_engine::store::memory::MemoryStore;
+use run_engine::store::disk::DiskStore;
 use run_engine::tree::{Node, Tree};
 use run_rules::toolchain::{HostFile, Toolchains, base};
 
@@ -30,12 +30,21 @@ use crate::workspace::temporary;
 /// How many files the large toolchain has besides the tools.
 const N_FILES: usize = 2_000;
 
+/// How large the large input is.
+const LARGE_BYTES: usize = 32 << 20;
+
+/// From which size on an input is mounted.
+const MOUNTED_BYTES: usize = 128 << 10;
+
 pub(crate) fn bench(plan: &Plan, bench: &mut Bench) {
     let n = plan.size(100);
     let root = temporary();
     let (small, large) = (tools(root.path(), 0), tools(root.path(), N_FILES));
     let scratch = root.path().join("scratch");
-    let isolated = |tools: &Arc<MountedTree>| {
+    let with_another = |bytes| Inputs::new(root.path(), bytes);
+    let (two_small, one_large) = (with_another(0), with_another(LARGE_BYTES));
+    let (mounted, copied) = (with_another(MOUNTED_BYTES), with_another(MOUNTED_BYTES - 1));
+    let isolated = |tools: &Arc<MountedTree>, inputs: &Inputs| {
         let options = Options {
             program: PathBuf::from(env!("CARGO_BIN_EXE_run")),
             scratch: scratch.clone(),
@@ -45,7 +54,7 @@ pub(crate) fn bench(plan: &Plan, bench: &mut Bench) {
         };
         // Made anew each time: its processes are counted when it has waited for them.
         let sandbox = Isolated::new(options).unwrap_or_else(|refused| panic!("{refused:?}"));
-        run(&sandbox, tools, n);
+        run(&sandbox, tools, inputs, n);
     };
     let program = small.directory.join("bin/true");
     let works = |mut command: Command| command.status().is_ok_and(|status| status.success());
@@ -54,9 +63,12 @@ pub(crate) fn bench(plan: &Plan, bench: &mut Bench) {
     let mut usages = measure_in_turn(
         plan,
         &mut [
-            &mut || run(&Bare::new(&scratch, Clients::default()), &small, n),
-            &mut || isolated(&small),
-            &mut || isolated(&large),
+            &mut || run(&Bare::new(&scratch, Clients::default()), &small, &two_small, n),
+            &mut || isolated(&small, &two_small),
+            &mut || isolated(&large, &two_small),
+            &mut || isolated(&small, &one_large),
+            &mut || isolated(&small, &mounted),
+            &mut || isolated(&small, &copied),
             &mut || {
                 for _ in 0..if has_bwrap { n } else { 0 } {
                     assert!(bwrap(&program).status().expect("it ran before").success());
@@ -76,12 +88,17 @@ pub(crate) fn bench(plan: &Plan, bench: &mut Bench) {
     )
     .into_iter();
     let mut each = || Amount::Time(usages.next().expect("one for each").cpu / u32::try_from(n).expect("few"));
-    let (bare, full, with_large, by_bwrap, by_bazel, process) = (each(), each(), each(), each(), each(), each());
+    let (bare, full, with_large) = (each(), each(), each());
+    let (with_large_input, with_mounted, with_copied) = (each(), each(), each());
+    let (by_bwrap, by_bazel, process) = (each(), each(), each());
     bench.show("a process, cpu", process, None);
     bench.show("an action in the bare sandbox, cpu", bare, Some(process));
     bench.show("an action in the full sandbox, cpu", full, Some(bare));
     bench.judge("  over bare", full.less(bare), Amount::millis(2), None);
     bench.judge_ratio("  with a toolchain of 2 000 files", with_large, full, 1.15);
+    bench.judge_ratio("  with an input of 32 MiB", with_large_input, full, 1.15);
+    bench.show("  with the smallest input that is mounted", with_mounted, Some(full));
+    bench.show("  with the largest that is copied", with_copied, Some(full));
     if has_bwrap {
         bench.show("the same by bwrap: fewer mounts, no Landlock, no seccomp", by_bwrap, Some(full));
     } else {
@@ -110,26 +127,43 @@ fn tools(root: &Path, n_files: usize) -> Arc<MountedTree> {
     toolchains.copied("tools", &files).expect("they can be copied")
 }
 
-/// Runs `true` with two small inputs, again and again.
-fn run(sandbox: &dyn Sandbox, tools: &Arc<MountedTree>, n: usize) {
-    let path = |text: &str| RelPath::new(text).expect("a plain path");
-    let blobs = MemoryStore::new(DigestFunction::Blake3);
-    let mut staged = Tree::new();
-    for name in ["work/a", "work/b"] {
-        let digest = blobs.put(name.as_bytes()).expect("there is memory");
-        staged.insert(&path(name), Node::File { digest, executable: false }).expect("another path each");
+fn path(text: &str) -> RelPath {
+    RelPath::new(text).expect("a plain path")
+}
+
+/// An input root, and the store that has it.
+struct Inputs {
+    store: DiskStore,
+    staged: Tree,
+}
+
+impl Inputs {
+    /// Two small files, and a large one if that is to have any bytes.
+    fn new(root: &Path, large_bytes: usize) -> Self {
+        let store = DiskStore::open(&root.join("blobs"), DigestFunction::Blake3).expect("there is a disk");
+        let mut staged = Tree::new();
+        let large = (large_bytes > 0).then(|| ("work/c", vec![b'x'; large_bytes]));
+        for (name, bytes) in [("work/a", vec![b'a']), ("work/b", vec![b'b'])].into_iter().chain(large) {
+            let digest = store.put(&bytes).expect("there is room");
+            staged.insert(&path(name), Node::File { digest, executable: false }).expect("another path each");
+        }
+        Self { store, staged }
     }
+}
+
+/// Runs `true` with these inputs, again and again.
+fn run(sandbox: &dyn Sandbox, tools: &Arc<MountedTree>, inputs: &Inputs, n: usize) {
     let argv = [Word::path(path("toolchain/tools/bin/true"))];
     let job = Job {
         argv: &argv,
         env: &BTreeMap::new(),
         directory: None,
-        staged: &staged,
+        staged: &inputs.staged,
         mounts: &[(path("toolchain/tools"), Arc::clone(tools))],
         outputs: &[],
         network: Network::Denied,
         timeout: None,
-        blobs: &blobs,
+        blobs: &inputs.store,
     };
     for _ in 0..n {
         let done = sandbox.run(&job, &Cancel::new()).expect("a sandbox");

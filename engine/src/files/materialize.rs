@@ -78,21 +78,29 @@ impl Manner {
 /// # Errors
 /// [`MaterializeError`]; what was made until then stays.
 pub fn materialize(tree: &Tree, to: &Path, blobs: &dyn Blobs) -> Result<(), MaterializeError> {
-    materialize_as(tree, to, blobs, Manner::usual())
+    materialize_as(tree, to, Manner::usual(), &copies(blobs))
 }
 
-/// The same, in another manner.
+/// Puts copies.
+pub fn copies(blobs: &dyn Blobs) -> impl Fn(BlobDigest, bool, &Path) -> Result<bool, StoreError> + Sync {
+    |digest, executable, to| blobs.copy_to(digest, executable, to)
+}
+
+/// Makes a file that stands for a blob, executable or not, as [`Blobs::copy_to`] does; false when the blob isn't here.
+pub type Put<'a> = dyn Fn(BlobDigest, bool, &Path) -> Result<bool, StoreError> + Sync + 'a;
+
+/// The same, in another manner, with files that are put there in another way.
 ///
 /// # Errors
 /// As for [`materialize`].
-pub fn materialize_as(tree: &Tree, to: &Path, blobs: &dyn Blobs, manner: Manner) -> Result<(), MaterializeError> {
+pub fn materialize_as(tree: &Tree, to: &Path, manner: Manner, put: &Put<'_>) -> Result<(), MaterializeError> {
     make_directory(to).map_err(failed("create the directory", to))?;
-    fill(tree, to, blobs, manner)
+    fill(tree, to, manner, put)
 }
 
 /// Makes the entries of a directory one after the other, because their order can be seen; what is below them, side by
 /// side.
-fn fill(tree: &Tree, at: &Path, blobs: &dyn Blobs, manner: Manner) -> Result<(), MaterializeError> {
+fn fill(tree: &Tree, at: &Path, manner: Manner, put: &Put<'_>) -> Result<(), MaterializeError> {
     let mut entries: Vec<(&str, &Node)> = tree.entries().collect();
     if manner.reversed {
         entries.reverse();
@@ -102,7 +110,7 @@ fn fill(tree: &Tree, at: &Path, blobs: &dyn Blobs, manner: Manner) -> Result<(),
         let path = at.join(name);
         match node {
             Node::File { digest, executable } => {
-                copy(*digest, *executable, &path, blobs)?;
+                put_file(*digest, *executable, &path, put)?;
                 if manner.time != fixed_mtime() {
                     set_time(&path, manner, AtFlags::empty()).map_err(failed("set the time of", &path))?;
                 }
@@ -119,15 +127,15 @@ fn fill(tree: &Tree, at: &Path, blobs: &dyn Blobs, manner: Manner) -> Result<(),
     }
     match &below[..] {
         // Waking another thread for it would cost more than it does.
-        [(path, tree)] => fill(tree, path, blobs, manner)?,
-        below => below.par_iter().try_for_each(|(path, tree)| fill(tree, path, blobs, manner))?,
+        [(path, tree)] => fill(tree, path, manner, put)?,
+        below => below.par_iter().try_for_each(|(path, tree)| fill(tree, path, manner, put))?,
     }
     // Last: everything that is made in a directory changes its time.
     Ok(set_time(at, manner, AtFlags::empty()).map_err(failed("set the time of", at))?)
 }
 
-fn copy(digest: BlobDigest, executable: bool, to: &Path, blobs: &dyn Blobs) -> Result<(), MaterializeError> {
-    match blobs.copy_to(digest, executable, to)? {
+fn put_file(digest: BlobDigest, executable: bool, to: &Path, put: &Put<'_>) -> Result<(), MaterializeError> {
+    match put(digest, executable, to)? {
         true => Ok(()),
         false => Err(MaterializeError::Lost { digest, path: to.to_owned() }),
     }
@@ -175,7 +183,7 @@ pub fn materialize_file_if_changed(
     fs::create_dir_all(parent).map_err(failed("create the directory", parent))?;
     let mut failure = None;
     let made = tempfile::Builder::new().prefix(".run-").make_in(parent, |temporary| {
-        copy(digest, executable, temporary, blobs).map_err(|error| {
+        put_file(digest, executable, temporary, &copies(blobs)).map_err(|error| {
             let kind = match &error {
                 // The name is taken: another one is tried.
                 MaterializeError::Store(error) => error.cause.kind(),

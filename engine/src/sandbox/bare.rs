@@ -71,7 +71,7 @@ impl Sandbox for Bare {
 
 /// Puts the input root on disk: copies of the staged part, links to the mounted part.
 pub(super) fn stage(job: &Job<'_>, place: &Place, manner: Manner) -> Result<(), SandboxError> {
-    match materialize::materialize_as(job.staged, &place.root, job.blobs, manner) {
+    match materialize::materialize_as(job.staged, &place.root, manner, &materialize::copies(job.blobs)) {
         Ok(()) => {}
         Err(MaterializeError::Store(e)) => return Err(e.into()),
         Err(MaterializeError::Lost { digest, .. }) => return Err(SandboxError::Lost(digest)),

@@ -14,9 +14,9 @@ use super::claims::Claims;
 use super::layout::Layout;
 use super::lease::{Lease, Toucher};
 use super::volume::{Handle, Os, Stream, Volume};
-use super::{ActionResult, Blobs, Claim, Results, StoreError, copy, failed, results};
+use super::{ActionResult, Blobs, Claim, Results, StoreError, copy, failed, fixed_mtime, results};
 use crate::digest::{ActionKey, BlobDigest, DigestFunction};
-use crate::files::stamp::Stamp;
+use crate::files::stamp::{Stamp, nanos};
 
 /// Files up to this size are read whole: one read answers whether the store has them already.
 const WHOLE_BYTES: u64 = 1024 * 1024;
@@ -24,7 +24,7 @@ const WHOLE_BYTES: u64 = 1024 * 1024;
 /// Up to how many blobs are looked for on one thread: waking the others costs more than that.
 const FEW_BLOBS: usize = 64;
 
-/// How far behind the stamp of a used result may lag: recency by the day is enough to choose what to evict.
+/// How far behind the time of a used result may lag: recency by the day is enough to choose what to evict.
 const RESULT_SLACK_NS: i64 = 24 * 60 * 60 * 1_000_000_000;
 
 /// A store in a directory.
@@ -96,16 +96,15 @@ impl DiskStore {
         Ok(lease)
     }
 
-    /// The store's own file of a blob, verified and never writable (0444, or 0555 when `executable`): to be mounted
-    /// read-only, not to be handed to anything that could change it. `None` when the blob isn't here.
+    /// The store's own file of a blob, verified and never writable (0444, or 0555 when `executable`), with the time of
+    /// everything that is made from a tree ([`fixed_mtime`](super::fixed_mtime)): to be mounted read-only, not to be
+    /// handed to anything that could change it. `None` when the blob isn't here.
     ///
     /// # Errors
     /// [`StoreError`] when the store can't be read, or the executable file can't be written.
     pub fn lend(&self, digest: BlobDigest, executable: bool) -> Result<Option<PathBuf>, StoreError> {
         let path = self.layout.blob(self.function, digest, executable);
-        if let Some(opened) = self.open_blob(&path, digest)?
-            && self.verify(&opened, digest)?
-        {
+        if self.is_good(&path, digest)? {
             return Ok(Some(path));
         }
         let twin = self.layout.blob(self.function, digest, !executable);
@@ -117,7 +116,24 @@ impl DiskStore {
             return Ok(None);
         }
         incoming.place(mode(executable), &path)?;
-        Ok(Some(path))
+        Ok(self.is_good(&path, digest)?.then_some(path))
+    }
+
+    /// Whether a blob's file is there and right. Dates it, if it is.
+    fn is_good(&self, path: &Path, digest: BlobDigest) -> Result<bool, StoreError> {
+        let Some(opened) = self.open_blob(path, digest)? else { return Ok(false) };
+        if !self.verify(&opened, digest)? {
+            return Ok(false);
+        }
+        if opened.stamp.mtime_ns != nanos(fixed_mtime()) {
+            match self.volume().date(path, fixed_mtime()) {
+                Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
+                dated => dated.map_err(failed("set the time of", path))?,
+            }
+            let dated = opened.handle.stamp().map_err(failed("read", path))?;
+            self.carry_over(path, &opened.stamp, dated);
+        }
+        Ok(true)
     }
 
     /// The file of a blob, marked as used; `None` when it isn't there or can't be the blob because of its size.
@@ -127,13 +143,12 @@ impl DiskStore {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(failed("read", path)(e)),
         };
-        let mut stamp = handle.stamp().map_err(failed("read", path))?;
-        if !self.toucher.touch(self.volume(), path, &stamp, 0)? {
+        let seen = handle.look().map_err(failed("read", path))?;
+        if !self.toucher.touch(self.volume(), path, seen.used_ns, 0)? {
             return Ok(None);
         }
-        let touched = handle.stamp().map_err(failed("read", path))?;
-        self.carry_over(path, &stamp, touched);
-        stamp = touched;
+        let stamp = handle.stamp().map_err(failed("read", path))?;
+        self.carry_over(path, &seen.stamp, stamp);
         let opened = Opened { path: path.to_owned(), handle, stamp };
         // Whoever reads it would find this out too; here it costs no reading.
         if stamp.size_bytes != digest.size_bytes() {
@@ -185,8 +200,8 @@ impl DiskStore {
     /// Removes a file that isn't what its name says, unless another process has put a new one there by now.
     fn discard(&self, opened: &Opened) -> Result<(), StoreError> {
         self.verified_files().remove(&opened.path);
-        let removed = match self.volume().stamp(&opened.path) {
-            Ok(now) if now.inode == opened.stamp.inode => self.volume().remove(&opened.path),
+        let removed = match self.volume().look(&opened.path) {
+            Ok(now) if now.stamp.inode == opened.stamp.inode => self.volume().remove(&opened.path),
             Ok(_) => Ok(()),
             Err(e) => Err(e),
         };
@@ -207,9 +222,9 @@ impl DiskStore {
     fn is_present(&self, digest: BlobDigest) -> Result<bool, StoreError> {
         for executable in [false, true] {
             let path = self.layout.blob(self.function, digest, executable);
-            match self.volume().stamp(&path) {
-                Ok(stamp) if stamp.size_bytes == digest.size_bytes() => {
-                    if self.toucher.touch(self.volume(), &path, &stamp, 0)? {
+            match self.volume().look(&path) {
+                Ok(seen) if seen.stamp.size_bytes == digest.size_bytes() => {
+                    if self.toucher.touch(self.volume(), &path, seen.used_ns, 0)? {
                         return Ok(true);
                     }
                 }
@@ -326,10 +341,10 @@ impl Results for DiskStore {
         let path = self.layout.record(self.function, key);
         let found = results::read(&self.layout, &path, key)?;
         if found.is_some()
-            && let Ok(stamp) = self.volume().stamp(&path)
+            && let Ok(seen) = self.volume().look(&path)
         {
             // Gone by now or not, what was read is true.
-            self.toucher.touch(self.volume(), &path, &stamp, RESULT_SLACK_NS)?;
+            self.toucher.touch(self.volume(), &path, seen.used_ns, RESULT_SLACK_NS)?;
         }
         Ok(found)
     }

@@ -1,11 +1,11 @@
 //! The collector: keeps a store below a size by evicting what was used least recently, and its figures.
 //!
-//! Mark: a blob was last used when it was stamped itself, or when a result that stands for it was. Sweep, in two
+//! Mark: a blob was last used when it was marked so itself, or when a result that stands for it was. Sweep, in two
 //! phases: first the results that lose a blob, so that no result outlives what it promises, then the blobs.
 //!
-//! What a running build relies on is safe by the rule of [`super::lease`]: nothing stamped since the oldest live lease
-//! began is taken. A blob that gets its stamp between our look and our hand is caught too: it is renamed away first,
-//! and put back when its stamp is not the one that was marked. The collector holds a lease itself, so whatever is
+//! What a running build relies on is safe by the rule of [`super::lease`]: nothing used since the oldest live lease
+//! began is taken. A blob that is used between our look and our hand is caught too: it is renamed away first,
+//! and put back when its time of use is not the one that was seen. The collector holds a lease itself, so whatever is
 //! written while it works is safe from it even where no build holds one.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -17,9 +17,9 @@ use super::disk::DiskStore;
 use super::layout::Layout;
 use super::lease::{self, Lease};
 use super::survey::{self, BlobFile, BlobId, RecordFile};
+use super::volume::Seen;
 use super::{StoreError, failed};
 use crate::digest::DigestFunction;
-use crate::files::stamp::Stamp;
 
 /// A temporary file this much older than the collection belongs to nobody: what writes one is never idle that long.
 const ABANDONED_NS: i64 = 24 * 60 * 60 * 1_000_000_000;
@@ -135,10 +135,10 @@ impl DiskStore {
 
     /// Second phase: removes a blob's file unless it was used since it was marked.
     fn evict(&self, victim: &BlobFile) -> Result<bool, StoreError> {
-        let is_unused = |now: &Stamp| now.mtime_ns == victim.stamp.mtime_ns && now.inode == victim.stamp.inode;
+        let is_unused = |now: &Seen| now.used_ns == victim.used_ns && now.stamp.inode == victim.stamp.inode;
         let volume = self.layout.volume();
         // Looking first spares nearly every file that is in use from being away for an instant.
-        if !volume.stamp(&victim.path).is_ok_and(|now| is_unused(&now)) {
+        if !volume.look(&victim.path).is_ok_and(|now| is_unused(&now)) {
             return Ok(false);
         }
         let name = victim.path.file_name().expect("blobs have names");
@@ -148,7 +148,7 @@ impl DiskStore {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
             Err(e) => return Err(failed("remove", &victim.path)(e)),
         }
-        let now = volume.stamp(&aside).map_err(failed("read", &aside))?;
+        let now = volume.look(&aside).map_err(failed("read", &aside))?;
         if is_unused(&now) {
             return remove(&self.layout, &aside);
         }
@@ -159,9 +159,9 @@ impl DiskStore {
     /// Temporary files of writers that died.
     fn remove_abandoned(&self, before_ns: i64, done: &mut Collected) -> Result<(), StoreError> {
         for path in survey::list(&self.layout, &self.layout.tmp())? {
-            let stamp = match self.layout.volume().stamp(&path) {
+            let stamp = match self.layout.volume().look(&path) {
                 Err(e) if e.kind() == ErrorKind::NotFound => continue,
-                stamp => stamp.map_err(failed("read", &path))?,
+                seen => seen.map_err(failed("read", &path))?.stamp,
             };
             if stamp.mtime_ns < before_ns && remove(&self.layout, &path)? {
                 done.n_abandoned += 1;
@@ -183,12 +183,11 @@ fn choose<'a>(
     for record in records {
         for id in record.blobs.iter().flatten() {
             let used = used_ns.entry(*id).or_insert(i64::MIN);
-            *used = record.stamp.mtime_ns.max(*used);
+            *used = record.used_ns.max(*used);
         }
     }
-    let last_used =
-        |blob: &BlobFile| used_ns.get(&blob.id).map_or(blob.stamp.mtime_ns, |ns| blob.stamp.mtime_ns.max(*ns));
-    let mut order: Vec<&BlobFile> = blobs.iter().filter(|blob| blob.stamp.mtime_ns < safe_since_ns).collect();
+    let last_used = |blob: &BlobFile| used_ns.get(&blob.id).map_or(blob.used_ns, |ns| blob.used_ns.max(*ns));
+    let mut order: Vec<&BlobFile> = blobs.iter().filter(|blob| blob.used_ns < safe_since_ns).collect();
     order.sort_by_cached_key(|blob| (last_used(blob), blob.path.clone()));
     let mut freed_bytes = 0;
     order.retain(|blob| {

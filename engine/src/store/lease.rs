@@ -1,9 +1,9 @@
 //! Leases: what keeps the collector from blobs that a running build has seen.
 //!
 //! A lease is a file, locked for as long as its build runs, so that a dead build's lease can be told from a live one.
-//! The file's own time stamp is the start of the lease, and a store under a lease brings the stamp of each blob it
-//! reports up to at least that; the collector never takes a blob stamped since the oldest live lease began. All of
-//! these stamps come from one clock, the file system's, so nothing depends on anybody else's.
+//! The file's own time stamp is the start of the lease, and a store under a lease brings the time of use of each blob it
+//! reports up to at least that; the collector never takes a blob used since the oldest live lease began. All of
+//! these times come from one clock, the file system's, so nothing depends on anybody else's.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use super::layout::Layout;
 use super::volume::{Handle, Volume};
 use super::{StoreError, failed};
-use crate::files::stamp::Stamp;
 
 /// Protects every blob that the store reports while it is held. Released on drop, and when the process dies.
 #[derive(Debug)]
@@ -34,8 +33,8 @@ impl Lease {
             let (file, path) = made.map_err(failed("create a file in", &dir))?;
             file.lock().map_err(failed("lock", &path))?;
             // Between its creation and its locking the collector may have taken the file for a dead build's.
-            let start_ns = match (volume.stamp(&path), file.stamp()) {
-                (Ok(named), Ok(ours)) if named.inode == ours.inode => ours.mtime_ns,
+            let start_ns = match (volume.look(&path), file.stamp()) {
+                (Ok(named), Ok(ours)) if named.stamp.inode == ours.inode => ours.mtime_ns,
                 (Err(e), _) if e.kind() == ErrorKind::NotFound => continue,
                 (Err(e), _) | (_, Err(e)) => return Err(failed("read", &path)(e)),
                 (Ok(_), Ok(_)) => continue,
@@ -83,10 +82,10 @@ fn live_since(volume: &dyn Volume, path: &Path) -> io::Result<Option<i64>> {
     }
 }
 
-/// Brings stamps up to the latest lease of this process.
+/// Brings the times of use up to the latest lease of this process.
 #[derive(Debug)]
 pub(super) struct Toucher {
-    /// Files stamped earlier than this are touched; before the first lease, none.
+    /// Files used earlier than this are touched; before the first lease, none.
     before_ns: AtomicI64,
 }
 
@@ -96,20 +95,20 @@ impl Toucher {
         Self { before_ns: AtomicI64::new(i64::MIN) }
     }
 
-    /// From here on, what is used gets a stamp no older than this lease.
+    /// From here on, what is used is marked with a time no older than this lease.
     pub(super) fn follow(&self, lease: &Lease) {
         self.before_ns.fetch_max(lease.start_ns(), Ordering::Relaxed);
     }
 
-    /// Brings the file's stamp up to the lease unless it is at most `slack_ns` older. False when the file is gone.
+    /// Brings the file's time of use up to the lease unless it is at most `slack_ns` older. False when the file is gone.
     pub(super) fn touch(
         &self,
         volume: &dyn Volume,
         path: &Path,
-        stamp: &Stamp,
+        used_ns: i64,
         slack_ns: i64,
     ) -> Result<bool, StoreError> {
-        if stamp.mtime_ns.saturating_add(slack_ns) >= self.before_ns.load(Ordering::Relaxed) {
+        if used_ns.saturating_add(slack_ns) >= self.before_ns.load(Ordering::Relaxed) {
             return Ok(true);
         }
         match volume.touch(path) {

@@ -59,7 +59,8 @@ pub trait Blobs: Send + Sync {
     /// [`StoreError`] when the store can't be read or `to` can't be written.
     fn copy_to(&self, digest: BlobDigest, executable: bool, to: &Path) -> Result<bool, StoreError>;
 
-    /// A read-only file that holds the bytes, verified; `None` when they are not here, or not kept as files.
+    /// A read-only file that holds the bytes, verified, with the time of all that is made from a tree; it must not be
+    /// changed. `None` when they are not here, or not kept as files.
     ///
     /// # Errors
     /// [`StoreError`] when the store can't be read.

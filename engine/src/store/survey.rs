@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::layout::{FUNCTIONS, Layout, parse_blob_name};
+use super::volume::Seen;
 use super::{ActionResult, OutputNode, StoreError, failed, results};
 use crate::digest::{BlobDigest, DigestFunction};
 use crate::files::stamp::{Kind, Stamp};
@@ -22,6 +23,8 @@ pub(super) struct BlobFile {
     pub(super) digest: BlobDigest,
     pub(super) path: PathBuf,
     pub(super) stamp: Stamp,
+    /// When it was used last.
+    pub(super) used_ns: i64,
 }
 
 /// A file that holds a result.
@@ -30,6 +33,8 @@ pub(super) struct RecordFile {
     pub(super) path: PathBuf,
     pub(super) function: DigestFunction,
     pub(super) stamp: Stamp,
+    /// When it was used last.
+    pub(super) used_ns: i64,
     /// The blobs it stands for; `None` when it, or a tree it names, can't be understood.
     pub(super) blobs: Option<Vec<BlobId>>,
 }
@@ -40,9 +45,9 @@ pub(super) fn records(layout: &Layout) -> Result<Vec<RecordFile>, StoreError> {
     let mut all = Vec::new();
     for function in FUNCTIONS {
         let files = files(layout, &layout.records(function))?;
-        let read = |(path, stamp): (PathBuf, Stamp)| {
+        let read = |(path, Seen { stamp, used_ns }): (PathBuf, Seen)| {
             let blobs = blobs_of(layout, function, &path)?;
-            Ok(RecordFile { path, function, stamp, blobs })
+            Ok(RecordFile { path, function, stamp, used_ns, blobs })
         };
         all.extend(files.into_par_iter().map(read).collect::<Result<Vec<_>, _>>()?);
     }
@@ -53,11 +58,11 @@ pub(super) fn records(layout: &Layout) -> Result<Vec<RecordFile>, StoreError> {
 pub(super) fn blobs(layout: &Layout) -> Result<Vec<BlobFile>, StoreError> {
     let mut all = Vec::new();
     for function in FUNCTIONS {
-        for (path, stamp) in files(layout, &layout.blobs(function))? {
+        for (path, Seen { stamp, used_ns }) in files(layout, &layout.blobs(function))? {
             let name = path.file_name().and_then(|name| name.to_str());
             if let Some((digest, _)) = name.and_then(|name| parse_blob_name(name, stamp.size_bytes)) {
                 let digest: BlobDigest = digest;
-                all.push(BlobFile { id: (function, *digest.hash()), digest, path, stamp });
+                all.push(BlobFile { id: (function, *digest.hash()), digest, path, stamp, used_ns });
             }
         }
     }
@@ -111,14 +116,14 @@ fn collect_blobs(
     Ok(true)
 }
 
-/// The regular files two levels below `dir`, with their stamps.
-fn files(layout: &Layout, dir: &Path) -> Result<Vec<(PathBuf, Stamp)>, StoreError> {
+/// The regular files two levels below `dir`.
+fn files(layout: &Layout, dir: &Path) -> Result<Vec<(PathBuf, Seen)>, StoreError> {
     let shards = list(layout, dir)?;
     let listed = shards.par_iter().map(|shard| {
         let mut files = Vec::new();
         for path in list(layout, shard)? {
-            match layout.volume().stamp(&path) {
-                Ok(stamp) if stamp.kind() == Kind::File => files.push((path, stamp)),
+            match layout.volume().look(&path) {
+                Ok(seen) if seen.stamp.kind() == Kind::File => files.push((path, seen)),
                 Ok(_) => {}
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
                 Err(e) => return Err(failed("read", &path)(e)),

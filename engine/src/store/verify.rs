@@ -77,6 +77,6 @@ fn remove_if_corrupt(layout: &Layout, blob: &BlobFile) -> Result<bool, StoreErro
     if found == blob.digest {
         return Ok(false);
     }
-    let is_same = layout.volume().stamp(&blob.path).is_ok_and(|now| now.inode == blob.stamp.inode);
+    let is_same = layout.volume().look(&blob.path).is_ok_and(|now| now.stamp.inode == blob.stamp.inode);
     Ok(is_same && remove(layout, &blob.path)?)
 }

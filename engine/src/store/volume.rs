@@ -11,10 +11,20 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use tempfile::TempPath;
 
-use crate::files::stamp::Stamp;
+use crate::files::stamp::{Stamp, nanos};
+
+/// What a file system says of a file of a store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    /// Its stamp.
+    pub(crate) stamp: Stamp,
+    /// When it was used last, in nanoseconds since 1970: its access time, which says nothing about its content. What
+    /// only looks at a file does not change it ([`Volume::open`]); [`Volume::touch`] does.
+    pub(crate) used_ns: i64,
+}
 
 /// A file system.
 pub(crate) trait Volume: fmt::Debug + Send + Sync {
@@ -24,10 +34,10 @@ pub(crate) trait Volume: fmt::Debug + Send + Sync {
     /// What is in a directory, sorted.
     fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>>;
 
-    /// The stamp of what stands at `path`. Links are not followed.
-    fn stamp(&self, path: &Path) -> io::Result<Stamp>;
+    /// What stands at `path`. Links are not followed.
+    fn look(&self, path: &Path) -> io::Result<Seen>;
 
-    /// Opens a file to read it.
+    /// Opens a file to read it, which is no use.
     fn open(&self, path: &Path) -> io::Result<Box<dyn Handle>>;
 
     /// Opens a file to lock it; it is made, empty, where there is none.
@@ -48,8 +58,11 @@ pub(crate) trait Volume: fmt::Debug + Send + Sync {
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Gives a file the present time.
+    /// Marks a file as used now.
     fn touch(&self, path: &Path) -> io::Result<()>;
+
+    /// Sets when a file was written.
+    fn date(&self, path: &Path, time: SystemTime) -> io::Result<()>;
 }
 
 /// A file of a volume, open. Dropped, it is closed, and a lock on it is gone.
@@ -60,8 +73,13 @@ pub(crate) trait Handle: fmt::Debug + Send + Sync {
     /// Writes where the last write ended, perhaps less than all of it.
     fn write(&self, bytes: &[u8]) -> io::Result<usize>;
 
+    /// What it is.
+    fn look(&self) -> io::Result<Seen>;
+
     /// Its stamp.
-    fn stamp(&self) -> io::Result<Stamp>;
+    fn stamp(&self) -> io::Result<Stamp> {
+        Ok(self.look()?.stamp)
+    }
 
     /// Sets its permissions, whatever the umask.
     fn set_mode(&self, mode: u32) -> io::Result<()>;
@@ -124,12 +142,18 @@ impl Volume for Os {
         Ok(paths)
     }
 
-    fn stamp(&self, path: &Path) -> io::Result<Stamp> {
-        Stamp::of(path)
+    fn look(&self, path: &Path) -> io::Result<Seen> {
+        Ok(rustix::fs::lstat(path)?.into())
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Handle>> {
-        Ok(Box::new(File::open(path)?))
+        let open = |flags| rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | flags, Mode::empty());
+        let file = match open(UNUSED) {
+            // Somebody else's file: the kernel leaves its times to its owner.
+            Err(rustix::io::Errno::PERM) => open(OFlags::empty()),
+            file => file,
+        };
+        Ok(Box::new(File::from(file?)))
     }
 
     fn open_lock(&self, path: &Path) -> io::Result<Box<dyn Handle>> {
@@ -165,8 +189,31 @@ impl Volume for Os {
 
     fn touch(&self, path: &Path) -> io::Result<()> {
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-        let times = Timestamps { last_access: now, last_modification: now };
+        let times = Timestamps { last_access: now, last_modification: AS_IT_IS };
         Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    fn date(&self, path: &Path, time: SystemTime) -> io::Result<()> {
+        let time = Timespec { tv_sec: nanos(time).div_euclid(1_000_000_000), tv_nsec: 0 };
+        let times = Timestamps { last_access: AS_IT_IS, last_modification: time };
+        Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+}
+
+/// A time that is not to be set.
+const AS_IT_IS: Timespec = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+
+/// Leaves the access time of what is opened alone, where the system can.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNUSED: OFlags = OFlags::NOATIME;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const UNUSED: OFlags = OFlags::empty();
+
+impl From<Stat> for Seen {
+    #[allow(clippy::unnecessary_cast, reason = "these types differ between platforms")]
+    fn from(stat: Stat) -> Self {
+        let used_ns = (stat.st_atime as i64).saturating_mul(1_000_000_000).saturating_add(stat.st_atime_nsec as i64);
+        Self { stamp: stat.into(), used_ns }
     }
 }
 
@@ -179,8 +226,8 @@ impl Handle for File {
         (&mut &*self).write(bytes)
     }
 
-    fn stamp(&self) -> io::Result<Stamp> {
-        Stamp::of_file(self)
+    fn look(&self) -> io::Result<Seen> {
+        Ok(rustix::fs::fstat(self)?.into())
     }
 
     fn set_mode(&self, mode: u32) -> io::Result<()> {

@@ -19,6 +19,7 @@ use crate::digest::{BlobDigest, DigestFunction};
 use crate::files::stamp::Stamp;
 use crate::store::StoreError;
 use crate::store::disk::DiskStore;
+use crate::store::volume::Seen;
 
 /// Where everything is that the machine's disk holds. Other paths are those of the machine that we run on.
 pub const ROOT: &str = "/simulated";
@@ -81,6 +82,7 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) struct Inode {
     pub(super) bytes: Vec<u8>,
+    pub(super) atime_ns: i64,
     pub(super) mtime_ns: i64,
     pub(super) ctime_ns: i64,
     pub(super) mode: u32,
@@ -218,6 +220,7 @@ impl State {
         let now_ns = self.file_time_ns();
         self.inodes.push(Inode {
             bytes: Vec::new(),
+            atime_ns: now_ns,
             mtime_ns: now_ns,
             ctime_ns: now_ns,
             mode: 0o100_000 | mode,
@@ -233,6 +236,10 @@ impl State {
         let ctime_ns = if self.defect == Some(Defect::ChangesUntold) { mtime_ns } else { ctime_ns };
         let (mtime_ns, ctime_ns, mode) = (*mtime_ns, *ctime_ns, *mode);
         Stamp { size_bytes: bytes.len() as u64, mtime_ns, ctime_ns, inode: inode as u64, mode }
+    }
+
+    pub(super) fn look(&self, inode: usize) -> Seen {
+        Seen { stamp: self.stamp(inode), used_ns: self.inodes[inode].atime_ns }
     }
 
     /// A collector removes a blob for good: nobody may have been told that it is there.

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::machine::{Defect, Process, ROOT, State};
 use crate::files::stamp::{Stamp, nanos};
-use crate::store::volume::{Handle, Os, Volume};
+use crate::store::volume::{Handle, Os, Seen, Volume};
 
 /// An open file of the simulated disk.
 #[derive(Debug)]
@@ -128,12 +128,13 @@ impl Volume for Process {
         })
     }
 
-    fn stamp(&self, path: &Path) -> io::Result<Stamp> {
+    fn look(&self, path: &Path) -> io::Result<Seen> {
         self.call(path, |state| {
             if state.directories.contains(path) {
-                return Ok(Stamp { size_bytes: 0, mtime_ns: 0, ctime_ns: 0, inode: 0, mode: 0o040_755 });
+                let stamp = Stamp { size_bytes: 0, mtime_ns: 0, ctime_ns: 0, inode: 0, mode: 0o040_755 };
+                return Ok(Seen { stamp, used_ns: 0 });
             }
-            find(state, path).map(|inode| state.stamp(inode))
+            find(state, path).map(|inode| state.look(inode))
         })
     }
 
@@ -205,8 +206,16 @@ impl Volume for Process {
             let inode = find(state, path)?;
             if !is_idle {
                 let now_ns = state.file_time_ns();
-                (state.inodes[inode].mtime_ns, state.inodes[inode].ctime_ns) = (now_ns, now_ns);
+                (state.inodes[inode].atime_ns, state.inodes[inode].ctime_ns) = (now_ns, now_ns);
             }
+            Ok(())
+        })
+    }
+
+    fn date(&self, path: &Path, time: SystemTime) -> io::Result<()> {
+        self.call(path, |state| {
+            let inode = find(state, path)?;
+            (state.inodes[inode].mtime_ns, state.inodes[inode].ctime_ns) = (nanos(time), state.file_time_ns());
             Ok(())
         })
     }
@@ -235,8 +244,8 @@ impl Handle for Opened {
         })
     }
 
-    fn stamp(&self) -> io::Result<Stamp> {
-        self.process.call(&self.path, |state| Ok(state.stamp(self.inode)))
+    fn look(&self) -> io::Result<Seen> {
+        self.process.call(&self.path, |state| Ok(state.look(self.inode)))
     }
 
     fn set_mode(&self, mode: u32) -> io::Result<()> {

@@ -71,12 +71,13 @@ fn try_live(ends: Ends, base: &Base, opened: Opened, order: &Order, filter: &Fil
     rustix::system::sethostname(setup.hostname.as_bytes()).map_err(failed("set", "the host name"))?;
     rustix::system::setdomainname(b"(none)").map_err(failed("set", "the domain name"))?;
     let root = base.complete(&opened)?;
-    let made = Report::of(News::Made(Made {}));
+    let made = Report::of(News::Made(Made { shows_inputs: opened.shows_inputs() }));
     message::send(&ends.job, &made, Some(root.as_fd())).map_err(failed("show", &setup.root))?;
     drop(root);
     if read_byte(&ends.job) != Some(GO) {
         return Ok(());
     }
+    opened.show_inputs(&order.inputs)?;
     drop(opened);
     if order.argv.is_empty() {
         let restricts_files = confine::restrict_files(&setup.writable).map_err(failed("restrict", "files"))?;

@@ -19,8 +19,7 @@ use super::super::running::watch;
 use super::super::{Job, SandboxError};
 use super::message;
 use super::notify::{self, Told};
-use super::{Inside, Isolated, error, spawner, stage};
-use crate::action::Network;
+use super::{Isolated, error};
 use crate::cancel::Cancel;
 
 /// The most paths that are kept: whoever looks for more does not look for one in particular.
@@ -195,11 +194,7 @@ fn is_missing(path: &Path) -> bool {
 impl Isolated {
     /// Runs a process once more and hears its lookups. Nothing of what it leaves is taken.
     pub(super) fn look(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Vec<String>, SandboxError> {
-        let order = message::Order { traced: true, ..self.order(job) };
-        let (mut inside, root, mut streams) = Inside::make(self, job.network, job.mounts, &order)?;
-        let owner = spawner::owner(job.network == Network::Allowed);
-        stage::stage(job, &super::path_of(&root), owner, self.world.manner())?;
-        inside.go()?;
+        let (mut inside, _root, mut streams, _) = self.begin(job, true)?;
         let timeout = job.timeout.map_or(TIME_MAX, |timeout| timeout.min(TIME_MAX));
         let watched = watch(&mut inside, &mut streams, Some(timeout), cancel);
         match (inside.trouble.take(), watched) {

@@ -116,6 +116,9 @@ pub(super) struct Order {
     /// Whether what it looks for in vain is to be told.
     #[prost(bool, tag = "5")]
     pub(super) traced: bool,
+    /// Inputs that are shown in place of the empty files that stand there.
+    #[prost(message, repeated, tag = "6")]
+    pub(super) inputs: Vec<Bind>,
 }
 
 /// An action of a sandbox without namespaces.
@@ -198,9 +201,13 @@ pub(super) struct Tried {
     pub(super) restricts_files: bool,
 }
 
-/// Nothing more than that.
+/// What there is to be filled.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub(super) struct Made {}
+pub(super) struct Made {
+    /// Whether the inputs of the order will be shown; what can't be must be copied.
+    #[prost(bool, tag = "1")]
+    pub(super) shows_inputs: bool,
+}
 
 /// Something could not be done.
 #[derive(Clone, PartialEq, Eq, Message)]

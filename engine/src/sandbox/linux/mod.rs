@@ -7,7 +7,7 @@
 //!
 //! | hidden | by |
 //! |---|---|
-//! | files | a root in memory: copies of the inputs, read-only mounts of the tools, `/dev/null` and its like |
+//! | files | a root in memory: copies of small inputs, read-only mounts of large ones and of the tools, `/dev/null` and its like |
 //! | processes, ports, IPC, host name | a namespace each; the network is a loopback device, or the machine's for fetches |
 //! | the user | always the same one inside, without a capability, and nobody (or the user themselves) outside |
 //! | everything again | Landlock and seccomp, where the kernel has them ([`confine`]) |
@@ -44,9 +44,10 @@ pub(super) use self::walls::ABI_OLDEST as LANDLOCK_OLDEST;
 pub use self::walls::Locks;
 
 use self::inside::Ends;
-use self::message::{Failed, News, Order, Report, Setup, SmallFile, Tried};
+use self::message::{Failed, Made, News, Order, Report, Setup, SmallFile, Tried};
 use self::shown::Shown;
 use self::spawner::{Mounts, Spawner, talk};
+use self::stage::{Lent, Staged};
 use super::running::{Running, Streams, watch};
 use super::scratch::{Private, Scratch};
 use super::{Clients, Execution, Job, OutputError, Sandbox, SandboxError, World, collect};
@@ -244,6 +245,18 @@ impl Isolated {
         Ok(Arc::clone(known.entry(name).or_insert(Arc::new(shown))))
     }
 
+    /// Has a sandbox made, stages its inputs, and starts the action. All that it was made of, the input root included.
+    fn begin(&self, job: &Job<'_>, traced: bool) -> Result<(Inside, OwnedFd, Streams, Staged), SandboxError> {
+        let lent = Lent::of(job, self.world.manner())?;
+        let order = Order { inputs: lent.binds(self.world.root), traced, ..self.order(job) };
+        let (inside, root, streams, made) = Inside::make(self, job.network, job.mounts, &order)?;
+        let lent = if made.shows_inputs { lent } else { Lent::default() };
+        let owner = spawner::owner(job.network == Network::Allowed);
+        let staged = stage::stage(job, &path_of(&root), owner, self.world.manner(), lent)?;
+        inside.go()?;
+        Ok((inside, root, streams, staged))
+    }
+
     fn order(&self, job: &Job<'_>) -> Order {
         let World { root, home, temporary, .. } = self.world;
         let directory = job.directory.map_or_else(|| root.to_owned(), |directory| format!("{root}/{directory}"));
@@ -258,7 +271,7 @@ impl Isolated {
         }
         env.extend(job.env.iter().map(|(name, value)| (name.as_str(), value.render(root))));
         let env = env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-        Order { argv, env, directory, only_core: self.turns.only_core(self.world), traced: false }
+        Order { argv, env, directory, only_core: self.turns.only_core(self.world), ..Order::default() }
     }
 }
 
@@ -268,13 +281,8 @@ impl Sandbox for Isolated {
     }
 
     fn run(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Execution, SandboxError> {
-        let order = self.order(job);
-        let (mut inside, root, mut streams) = Inside::make(self, job.network, job.mounts, &order)?;
-        // A path that leads into the sandbox's mounts, which this process does not have.
-        let root_path = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
-        let staged =
-            stage::stage(job, &root_path, spawner::owner(job.network == Network::Allowed), self.world.manner())?;
-        inside.go()?;
+        let (mut inside, root, mut streams, staged) = self.begin(job, false)?;
+        let root_path = path_of(&root);
         let watched = watch(&mut inside, &mut streams, job.timeout, cancel);
         if let Some(why) = inside.trouble.take() {
             return Err(error(why));
@@ -342,18 +350,18 @@ impl Inside {
         (Self { job, status: None, lookups: Vec::new(), trouble: None }, Streams::new(stdout, stderr))
     }
 
-    /// Has a sandbox made. The directory that is to hold the inputs, and what the action will write.
+    /// Has a sandbox made. The directory that is to hold the inputs, what the action will write, and how it went.
     fn make(
         isolated: &Isolated,
         network: Network,
         mounts: &Mounts,
         order: &Order,
-    ) -> Result<(Self, OwnedFd, Streams), SandboxError> {
+    ) -> Result<(Self, OwnedFd, Streams, Made), SandboxError> {
         let spawner = isolated.spawner(network == Network::Allowed).map_err(talk)?;
         let (inside, streams) = Self::new(spawner.fork(mounts, || isolated.setup(network, mounts), order)?);
         let failed = match message::receive::<Report>(&inside.job) {
-            Ok(Some((Report { news: Some(News::Made(_)), .. }, Some(root)))) => {
-                return Ok((inside, root, streams));
+            Ok(Some((Report { news: Some(News::Made(made)), .. }, Some(root)))) => {
+                return Ok((inside, root, streams, made));
             }
             Ok(Some((Report { news: Some(News::Failed(why)), .. }, _))) => error(why),
             Ok(_) => talk(io::ErrorKind::UnexpectedEof),

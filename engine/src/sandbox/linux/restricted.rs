@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use super::message::{Order, Task, Walls};
 use super::shown::{self, Shown};
 use super::spawner::Spawner;
+use super::stage::Lent;
 use super::{Inside, Options, Refused, Turns, bytes_max, error, stage, walls};
 use crate::action::{MountedTree, Network};
 use crate::cancel::Cancel;
@@ -141,7 +142,7 @@ impl Sandbox for Restricted {
 
     fn run(&self, job: &Job<'_>, cancel: &Cancel) -> Result<Execution, SandboxError> {
         let place = Place::make(job, self.scratch.private()?, &self.world)?;
-        let staged = stage::stage(job, &place.root, None, self.world.manner())?;
+        let staged = stage::stage(job, &place.root, None, self.world.manner(), Lent::default())?;
         place.link(job)?;
         let env = place.env(job, &self.world, &self.clients);
         let order = Order {
@@ -149,7 +150,7 @@ impl Sandbox for Restricted {
             env: env.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
             directory: place.start.display().to_string(),
             only_core: self.turns.only_core(self.world),
-            traced: false,
+            ..Order::default()
         };
         let task = Task { order, walls: self.walls(job, &place)?, bytes_max: self.bytes_max };
         let (mut inside, mut streams) = self.begin(&task)?;

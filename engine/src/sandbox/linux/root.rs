@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::iter;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
@@ -37,11 +38,13 @@ pub(super) struct Tables {
     machine: OwnedFd,
     /// Two empty directories and the processes; forking from here copies nothing else.
     hall: OwnedFd,
+    /// Where root does the building and nobody the running: the namespace in which root's files are nobody's.
+    nobody: Option<OwnedFd>,
 }
 
 impl Tables {
     /// Makes them. This process ends up in the hall.
-    pub(super) fn make(place: &Path) -> Step<Self> {
+    pub(super) fn make(place: &Path, nobody: Option<OwnedFd>) -> Step<Self> {
         let separate = || sys::unshare(UnshareFlags::NEWNS).map_err(failed("make", "a mount table"));
         let change = |how| mount_change("/", how | MountPropagationFlags::REC);
         separate()?;
@@ -60,7 +63,7 @@ impl Tables {
         let processes = clone_tree(Path::new("/proc"), true).map_err(failed("show", "/proc"))?;
         attach(&processes, &place.join("proc")).map_err(failed("mount", "/proc"))?;
         enter(place)?;
-        Ok(Self { machine, hall: own_table()? })
+        Ok(Self { machine, hall: own_table()?, nobody })
     }
 
     /// Builds a base at `at`, below the place.
@@ -68,12 +71,15 @@ impl Tables {
         self.on_the_machine(|| Base::build(at, setup))
     }
 
-    /// Copies the mounts of a base, and opens what each action is shown in its own directories.
-    pub(super) fn open(&self, base: &Base) -> Step<Opened> {
+    /// Copies the mounts of a base, and opens what each action is shown in its own directories, and this one's inputs.
+    pub(super) fn open(&self, base: &Base, inputs: &[Bind]) -> Step<Opened> {
+        let owner = if base.setup.network { None } else { self.nobody.as_ref() };
         self.on_the_machine(|| {
             Ok(Opened {
                 root: clone_tree(&base.at, true).map_err(failed("copy the mounts of", &base.at))?,
-                binds: base.inner_binds().map(show).collect::<Step<_>>()?,
+                binds: base.inner_binds().map(|shown| show(shown, None)).collect::<Step<_>>()?,
+                // Not every file system can show its files as somebody else's. They are copied then.
+                inputs: inputs.iter().map(|input| show(input, owner)).collect::<Step<_>>().ok(),
             })
         })
     }
@@ -108,6 +114,21 @@ pub(super) struct Opened {
     root: OwnedFd,
     /// One for each of [`Base::inner_binds`].
     binds: Vec<OwnedFd>,
+    /// One for each input of the order, unless such can't be shown here.
+    inputs: Option<Vec<OwnedFd>>,
+}
+
+impl Opened {
+    /// Whether inputs will be shown.
+    pub(super) const fn shows_inputs(&self) -> bool {
+        self.inputs.is_some()
+    }
+
+    /// Gives the inputs that are shown their places, where empty files stand. From inside.
+    pub(super) fn show_inputs(&self, inputs: &[Bind]) -> Step<()> {
+        let mut trees = iter::zip(inputs, self.inputs.iter().flatten());
+        trees.try_for_each(|(input, tree)| attach(tree, Path::new(&input.at)).map_err(failed("mount", &input.at)))
+    }
 }
 
 impl Base {
@@ -132,14 +153,14 @@ impl Base {
             new.file(&file.at, &file.content)?;
         }
         for shown in base.setup.binds.iter().filter(|shown| !base.is_inner(&shown.at)) {
-            new.bind(shown, &show(shown)?)?;
+            new.bind(shown, &show(shown, None)?)?;
         }
         // Its own processes are mounted there.
         new.make_directories(&new.path("/proc"))?;
         new.made.insert(0, base.at.clone());
         new.finish(base.setup.time)?;
         let root = open_tree(CWD, &base.at, OpenTreeFlags::OPEN_TREE_CLOEXEC).map_err(failed("open", &base.at))?;
-        sys::restrict_mount(root.as_fd(), true, false).map_err(failed("make read-only", "/"))?;
+        sys::restrict_mount(root.as_fd(), true, false, None).map_err(failed("make read-only", "/"))?;
         Ok(base)
     }
 
@@ -270,10 +291,11 @@ impl<'a> NewRoot<'a> {
     }
 }
 
-/// Opens a part of the machine to be mounted elsewhere, read-only unless it is writable.
-fn show(shown: &Bind) -> Step<OwnedFd> {
+/// Opens a part of the machine to be mounted elsewhere, read-only unless it is writable; as another one's, where there is
+/// a namespace that says whose.
+fn show(shown: &Bind, owner: Option<&OwnedFd>) -> Step<OwnedFd> {
     let tree = clone_tree(Path::new(&shown.from), shown.directory).map_err(failed("show", &shown.from))?;
-    let restricted = sys::restrict_mount(tree.as_fd(), !shown.writable, shown.directory);
+    let restricted = sys::restrict_mount(tree.as_fd(), !shown.writable, shown.directory, owner.map(AsFd::as_fd));
     restricted.map_err(failed("make read-only", &shown.from))?;
     Ok(tree)
 }

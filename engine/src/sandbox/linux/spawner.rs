@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal, WaitOptions};
@@ -50,7 +50,7 @@ pub fn is_wanted(first_word: Option<&OsStr>) -> bool {
 pub fn serve() -> io::Result<()> {
     let control = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     rustix::net::sockopt::socket_type(&control)?;
-    let nothing = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty())?;
+    let nothing = rustix::fs::open("/dev/null", OFlags::RDONLY, Mode::empty())?;
     rustix::stdio::dup2_stdin(&nothing)?;
     drop(nothing);
     // The user's would decide who may use what is made here.
@@ -163,7 +163,7 @@ impl Spawning {
         let (order, _) = told.ok_or_else(untold)?;
         let (tables, bases) = grounds.0.as_ref().ok_or_else(untold)?;
         let base = bases.get(&base).ok_or_else(untold)?;
-        let opened = tables.open(base)?;
+        let opened = tables.open(base, &order.inputs)?;
         let network = if base.setup.network { None } else { Some(networks.enter()?) };
         let (mapped, map) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(failed("make", "a pipe"))?;
         let forked = sys::fork_into(namespace::USER | namespace::PRIVATE);
@@ -197,8 +197,8 @@ impl Grounds {
         let (tables, bases) = match &mut self.0 {
             Some(grounds) => grounds,
             none => {
-                become_able()?;
-                none.insert((Tables::make(&place)?, HashMap::new()))
+                let nobody = become_able()?;
+                none.insert((Tables::make(&place, nobody)?, HashMap::new()))
             }
         };
         // Until it is there, the number stands for nothing.
@@ -209,24 +209,45 @@ impl Grounds {
 }
 
 /// Without being root, a process may make namespaces of other kinds only in a user namespace of its own, in which it
-/// stays who it was.
-fn become_able() -> Result<(), Failed> {
+/// stays who it was. For root, what comes back is one in which root's files are nobody's.
+fn become_able() -> Result<Option<OwnedFd>, Failed> {
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     if user == 0 {
-        return Ok(());
+        return nobodys().map(Some);
     }
     sys::unshare(UnshareFlags::NEWUSER).map_err(failed("make", "a user namespace"))?;
     let write = |path: &str, text: String| std::fs::write(path, text).map_err(failed::<io::Error>("write", path));
     write("/proc/self/uid_map", format!("{user} {user} 1\n"))?;
     write("/proc/self/setgroups", "deny".to_owned())?;
-    write("/proc/self/gid_map", format!("{group} {group} 1\n"))
+    write("/proc/self/gid_map", format!("{group} {group} 1\n"))?;
+    Ok(None)
+}
+
+/// "nobody", on every Linux.
+const NOBODY: u32 = 65534;
+
+/// A user namespace that maps root to nobody. No process is in it: it is there for mounts.
+fn nobodys() -> Result<OwnedFd, Failed> {
+    let (wait, end) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(failed("make", "a pipe"))?;
+    let Some(child) = sys::fork_into(namespace::USER).map_err(failed("make", "a user namespace"))? else {
+        drop(end);
+        let _ = rustix::io::read(&wait, &mut [0]);
+        sys::leave(0);
+    };
+    let of = |name: &str| format!("/proc/{}/{name}", child.as_raw_nonzero());
+    let map = |name: &str| std::fs::write(of(name), format!("0 {NOBODY} 1\n")).map_err(failed("write", of(name)));
+    let opened = map("uid_map").and_then(|()| map("gid_map")).and_then(|()| {
+        rustix::fs::open(of("ns/user"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(failed("open", of("ns/user")))
+    });
+    drop(end);
+    let _ = rustix::process::waitpid(Some(child), WaitOptions::empty());
+    opened
 }
 
 /// Says who the users inside are outside. A user is themselves; the machine's root becomes nobody, so that limits hold
 /// for what it runs, and stays root only for whoever builds the sandbox.
 fn map_users(child: Pid, setup: &Setup) -> Result<(), Failed> {
-    /// "nobody", on every Linux.
-    const NOBODY: u32 = 65534;
     let of = |name: &str| format!("/proc/{}/{name}", child.as_raw_nonzero());
     let write = |name: &str, text: String| std::fs::write(of(name), text).map_err(failed("write", of(name)));
     let inside = setup.user;
@@ -244,7 +265,7 @@ fn map_users(child: Pid, setup: &Setup) -> Result<(), Failed> {
 /// The user outside that the files of a sandbox belong to, where that is another one than this process's.
 #[must_use]
 pub(super) fn owner(network: bool) -> Option<u32> {
-    (rustix::process::geteuid().is_root() && !network).then_some(65534)
+    (rustix::process::geteuid().is_root() && !network).then_some(NOBODY)
 }
 
 /// A spawner, from the outside. It ends when this is dropped.

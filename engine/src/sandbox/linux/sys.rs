@@ -138,11 +138,20 @@ pub(super) fn child_news() -> io::Result<std::os::fd::OwnedFd> {
 }
 
 /// Takes from a mount, and from all below it where `recursive`, what set-user-id bits mean; and where it is `read_only`,
-/// writing and what device files mean.
-pub(super) fn restrict_mount(mount: BorrowedFd<'_>, read_only: bool, recursive: bool) -> io::Result<()> {
+/// writing and what device files mean. Where there is an `owner`, a user namespace, files belong to whom it maps their
+/// owners to.
+pub(super) fn restrict_mount(
+    mount: BorrowedFd<'_>,
+    read_only: bool,
+    recursive: bool,
+    owner: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
     let read_only = if read_only { libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NODEV } else { 0 };
-    let attributes = libc::MOUNT_ATTR_NOSUID | read_only;
-    let change = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let owned = if owner.is_some() { libc::MOUNT_ATTR_IDMAP } else { 0 };
+    let attributes = libc::MOUNT_ATTR_NOSUID | read_only | owned;
+    // A descriptor is never negative.
+    let userns_fd = owner.map_or(0, |owner| u64::from(owner.as_raw_fd().unsigned_abs()));
+    let change = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty string that ends with a null byte, the attributes are borrowed for the call and their
     // size is theirs.

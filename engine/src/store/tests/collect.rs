@@ -3,14 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use super::super::volume::{Handle, Os, Volume};
+use super::super::volume::{Handle, Os, Seen, Volume};
 use super::*;
-use crate::files::stamp::Stamp;
 
 /// Makes a file look as if it was last used on a day long ago.
 fn age(path: &Path, day: u64) {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400 * day);
-    let times = fs::FileTimes::new().set_modified(time);
+    let times = fs::FileTimes::new().set_modified(time).set_accessed(time);
     fs::File::open(path).unwrap().set_times(times).unwrap();
 }
 
@@ -89,8 +88,8 @@ impl Volume for Meddler {
         Os.list(directory)
     }
 
-    fn stamp(&self, path: &Path) -> io::Result<Stamp> {
-        Os.stamp(path)
+    fn look(&self, path: &Path) -> io::Result<Seen> {
+        Os.look(path)
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Handle>> {
@@ -127,6 +126,10 @@ impl Volume for Meddler {
     fn touch(&self, path: &Path) -> io::Result<()> {
         Os.touch(path)
     }
+
+    fn date(&self, path: &Path, time: SystemTime) -> io::Result<()> {
+        Os.date(path, time)
+    }
 }
 
 #[test]
@@ -140,6 +143,32 @@ fn what_is_used_in_the_last_moment_is_put_back() {
     assert_eq!(store.collect(0).unwrap().unwrap().n_blobs, 1);
     assert_eq!(store.find_missing(&[used, unused]).unwrap(), [unused]);
     assert!(meddler.used.lock().unwrap().is_none(), "it was used while the collector held it");
+}
+
+#[test]
+fn what_is_lent_is_in_use_although_it_looks_old() {
+    let (_dir, store) = disk();
+    let (lent, other) = (blob(&store, "lent", 1), blob(&store, "other", 2));
+    let lease = store.lease().unwrap();
+    let path = store.lend(lent, false).unwrap().unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), fixed_mtime());
+    store.collect(0).unwrap().unwrap();
+    drop(lease);
+    assert_eq!(store.find_missing(&[lent, other]).unwrap(), [other]);
+    store.collect(0).unwrap().unwrap();
+    assert_eq!(store.find_missing(&[lent]).unwrap(), [lent], "nobody uses it any more");
+}
+
+#[test]
+fn looking_at_everything_is_no_use() {
+    let (_dir, store) = disk();
+    let digest = action(&store, "one", 10);
+    let files = [files_of(&store, digest)[0].clone(), store.layout.record(DigestFunction::Blake3, &key("one"))];
+    let used = || files.each_ref().map(|file| fs::metadata(file).unwrap().accessed().unwrap());
+    let before = used();
+    store.verify_all().unwrap().unwrap();
+    store.collect(u64::MAX).unwrap().unwrap();
+    assert_eq!(used(), before);
 }
 
 #[test]

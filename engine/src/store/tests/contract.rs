@@ -183,7 +183,9 @@ fn harm(memory: &MemoryStore, disk: &DiskStore, op: &Op) {
         }
         Op::Lend(n, executable) => {
             let lent = disk.lend(digest(*n), *executable).unwrap().map(|path| {
-                assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o222, 0, "nobody may write to it");
+                let meta = fs::metadata(&path).unwrap();
+                assert_eq!(meta.permissions().mode() & 0o222, 0, "nobody may write to it");
+                assert_eq!(meta.modified().unwrap(), fixed_mtime());
                 fs::read(path).unwrap()
             });
             assert_eq!(lent, Blobs::get(memory, digest(*n)).unwrap());
