@@ -90,7 +90,7 @@ struct Bait {
 
 impl Bait {
     fn lay() -> Self {
-        let turn = File::create(std::env::temp_dir().join("run-cheats.lock")).expect("a file");
+        let turn = File::create(concat!(env!("CARGO_TARGET_TMPDIR"), "/cheats.lock")).expect("a file");
         turn.lock().expect("the other tests take their turns");
         let name = format!("run-cheat-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(name).expect("a name");

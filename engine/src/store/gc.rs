@@ -90,6 +90,7 @@ impl DiskStore {
         let Some(_lock) = claims::try_lock(&**self.layout.volume(), &lock).map_err(failed("lock", &lock))? else {
             return Ok(None);
         };
+        self.put_back()?;
         let own = Lease::take(&self.layout)?;
         let records = survey::records(&self.layout)?;
         let blobs = survey::blobs(&self.layout)?;
@@ -141,8 +142,7 @@ impl DiskStore {
         if !volume.look(&victim.path).is_ok_and(|now| is_unused(&now)) {
             return Ok(false);
         }
-        let name = victim.path.file_name().expect("blobs have names");
-        let aside = self.layout.tmp().join(name);
+        let aside = self.layout.aside(victim.id.0, &victim.path);
         match volume.rename(&victim.path, &aside) {
             Ok(()) => {}
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
@@ -154,6 +154,22 @@ impl DiskStore {
         }
         volume.rename(&aside, &victim.path).map_err(failed("put back", &victim.path))?;
         Ok(false)
+    }
+
+    /// What a collector had put aside when it died belongs where it was: somebody may have used it in that moment.
+    fn put_back(&self) -> Result<(), StoreError> {
+        for path in survey::list(&self.layout, &self.layout.tmp())? {
+            let Some(to) = self.layout.put_aside_from(&path) else { continue };
+            match self.layout.volume().rename_first(&path, &to) {
+                Ok(()) => {}
+                // Whoever missed it has made it again; or everything was deleted meanwhile.
+                Err(e) if matches!(e.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => {
+                    remove(&self.layout, &path)?;
+                }
+                Err(e) => return Err(failed("put back", &to)(e)),
+            }
+        }
+        Ok(())
     }
 
     /// Temporary files of writers that died.

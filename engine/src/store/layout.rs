@@ -122,6 +122,19 @@ impl Layout {
         self.below("cas", function, &shard, &name)
     }
 
+    /// Where a collector puts a blob's file for the moment in which it decides.
+    pub(super) fn aside(&self, function: DigestFunction, blob: &Path) -> PathBuf {
+        let name = blob.file_name().expect("blobs have names").to_string_lossy();
+        self.tmp().join(format!("{}-{name}", function.name()))
+    }
+
+    /// Where a file that was put [aside](Self::aside) belongs. `None` for any other.
+    pub(super) fn put_aside_from(&self, path: &Path) -> Option<PathBuf> {
+        let (function, name) = path.file_name()?.to_str()?.split_once('-')?;
+        let function = FUNCTIONS.into_iter().find(|known| known.name() == function)?;
+        parse_blob_name::<()>(name, 0).map(|_| self.below("cas", function, &name[..2], name))
+    }
+
     /// The file of a result.
     pub(super) fn record(&self, function: DigestFunction, key: &ActionKey) -> PathBuf {
         let name = key.hex();
@@ -161,8 +174,10 @@ mod tests {
             assert!(path.starts_with(layout.blobs(DigestFunction::Blake3)));
             let name = path.file_name().unwrap().to_str().unwrap();
             assert_eq!(parse_blob_name(name, 1), Some((digest, executable)));
+            assert_eq!(layout.put_aside_from(&layout.aside(DigestFunction::Blake3, &path)), Some(path));
         }
         assert_eq!(parse_blob_name::<()>("README", 1), None);
+        assert_eq!(layout.put_aside_from(&layout.tmp().join("in-0123")), None);
     }
 
     #[test]

@@ -244,10 +244,11 @@ impl State {
 
     /// A collector removes a blob for good: nobody may have been told that it is there.
     pub(super) fn watch_removal(&mut self, path: &Path) {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().trim_end_matches(".x");
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = name.rsplit('-').next().unwrap_or_default().trim_end_matches(".x");
         // Either file of a blob will do.
         let is_there = |path: &PathBuf| path.starts_with(STORE) && path.to_string_lossy().contains(name);
-        if name.starts_with("in-") || self.files.keys().any(is_there) {
+        if self.files.keys().any(is_there) {
             return;
         }
         let is_trusted = self.lives.iter().any(|life| life.told.contains(name));

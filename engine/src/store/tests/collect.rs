@@ -160,6 +160,20 @@ fn what_is_lent_is_in_use_although_it_looks_old() {
 }
 
 #[test]
+fn what_a_collector_held_when_it_died_is_put_back() {
+    let (_dir, store) = disk();
+    let (held, again) = (blob(&store, "held", 1), blob(&store, "made again", 1));
+    for digest in [held, again] {
+        let path = &files_of(&store, digest)[0];
+        fs::rename(path, store.layout.aside(DigestFunction::Blake3, path)).unwrap();
+    }
+    assert_eq!(Blobs::put(&store, b"made again").unwrap(), again);
+    store.collect(u64::MAX).unwrap().unwrap();
+    assert_eq!(store.find_missing(&[held, again]).unwrap(), []);
+    assert_eq!(fs::read_dir(store.layout.tmp()).unwrap().count(), 0);
+}
+
+#[test]
 fn looking_at_everything_is_no_use() {
     let (_dir, store) = disk();
     let digest = action(&store, "one", 10);
