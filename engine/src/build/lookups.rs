@@ -2,7 +2,7 @@
 //!
 //! Successful actions pay nothing for it, nor do those that said what is wrong.
 
-use super::attempt;
+use super::execute::job;
 use super::worker::Common;
 use crate::action::{ActionId, Network, Work};
 use crate::event::{Failure, Status};
@@ -23,7 +23,7 @@ pub(super) fn look(common: &Common<'_>, id: ActionId, root: &InputRoot, failure:
                 && !services.cancel.is_cancelled()
                 && !(services.is_explained)(id, [&stdout, &stderr]) =>
         {
-            let job = attempt::job(common, action, argv, root);
+            let job = job(common, action, argv, root);
             let lookups = services.sandbox.lookups(&job, services.cancel).unwrap_or_default();
             Failure::Ended { status, stdout, stderr, lookups }
         }

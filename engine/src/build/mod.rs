@@ -2,10 +2,12 @@
 //!
 //! The loop itself runs on the caller's thread and is the only place that talks to the schedule and to the sink, so
 //! events are one stream in one order. Workers look keys up and run actions; they are told what they need to know and
-//! answer once. A worker is in `worker.rs`; what it does with one action, in `attempt.rs`.
+//! answer once. A worker is in `worker.rs`; what it does with one action, in `attempt.rs` and `execute.rs`.
 
 mod attempt;
+mod execute;
 mod export;
+mod known;
 mod lookups;
 mod remember;
 mod repeat;
@@ -30,7 +32,7 @@ use crate::sandbox::builtin::Builtins;
 use crate::schedule::{Limits, Order, Report, Schedule, critical_path};
 use crate::store::{ActionResult, Blobs, Results};
 
-pub use attempt::Known;
+pub use known::Known;
 use remember::Settled;
 pub use repeat::{Compare, Repetition, repeat};
 use worker::{Answer, Built, Prepared, Task};
@@ -291,7 +293,7 @@ impl<'a> Driver<'a, '_> {
             graph: self.graph,
             services: self.services,
             salt: self.request.salt,
-            trees: attempt::TreeCache::default(),
+            trees: known::TreeCache::default(),
         }
     }
 

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use super::attempt::{self, Executed, Known, TreeCache, Trouble};
+use super::execute::{Executed, Trouble, execute_healing};
+use super::known::{Known, TreeCache};
 use super::worker::{Common, message_of};
 use super::{Services, count};
 use crate::action::{ActionId, Network};
@@ -181,7 +182,7 @@ impl Again<'_> {
             .iter()
             .filter_map(|(name, maker, path)| Some((name.clone(), known(*maker)?, path.clone())))
             .collect();
-        match attempt::execute_healing(&common, action, &root, &accelerators) {
+        match execute_healing(&common, action, &root, &accelerators) {
             Ok(executed) => Ok(Ended::Left(executed)),
             Err(Trouble::Lost(digest)) => Err(format!("{digest} is gone from the store")),
             Err(Trouble::Failure(failure)) => match failure {

@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use super::attempt::{self, Known, TreeCache};
+use super::attempt;
+use super::known::{Known, TreeCache};
 use crate::action::ActionId;
 use crate::event::Failure;
 use crate::explain::Reason;
@@ -117,4 +118,9 @@ impl Task {
 pub(super) fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a panic without a message").to_owned()
+}
+
+/// A failure of this machine's.
+pub(super) fn machine(e: &dyn std::error::Error) -> Failure {
+    Failure::Machine { why: e.to_string() }
 }

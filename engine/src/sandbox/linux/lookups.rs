@@ -17,9 +17,10 @@ use std::time::Duration;
 
 use super::super::running::watch;
 use super::super::{Job, SandboxError};
+use super::Isolated;
+use super::made::error;
 use super::message;
 use super::notify::{self, Told};
-use super::{Isolated, error};
 use crate::cancel::Cancel;
 
 /// The most paths that are kept: whoever looks for more does not look for one in particular.

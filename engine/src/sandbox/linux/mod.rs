@@ -18,11 +18,13 @@ mod confine;
 mod guard;
 mod inside;
 mod lookups;
+mod made;
 mod message;
 mod network;
 mod notify;
 pub mod restricted;
 mod root;
+mod setup;
 mod shown;
 pub mod spawner;
 mod stage;
@@ -31,29 +33,27 @@ mod walls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::CpuSet;
 
 pub(super) use self::walls::ABI_OLDEST as LANDLOCK_OLDEST;
 pub use self::walls::Locks;
 
-use self::inside::Ends;
-use self::message::{Failed, Made, News, Order, Report, Setup, SmallFile, Tried};
+use self::made::{Inside, error};
+use self::message::Order;
+use self::setup::{bytes_max, processes_max};
 use self::shown::Shown;
-use self::spawner::{Mounts, Spawner, talk};
+use self::spawner::Spawner;
 use self::stage::{Lent, Staged};
-use super::running::{Running, Streams, watch};
+use super::running::{Streams, watch};
 use super::scratch::{Private, Scratch};
 use super::{Clients, Execution, Job, OutputError, Sandbox, SandboxError, World, collect};
 use crate::action::Network;
 use crate::cancel::Cancel;
-use crate::event::Status;
 use crate::store::Strength;
 
 /// The sandbox of full strength.
@@ -75,21 +75,6 @@ pub struct Isolated {
     restricts_files: bool,
     /// Held, because the place lies in it.
     _scratch: (Private, Scratch),
-}
-
-impl World {
-    fn files(self, network: bool) -> Vec<SmallFile> {
-        let Self { home, user, user_name, hostname, .. } = self;
-        let file = |at: &str, content: String| SmallFile { at: at.to_owned(), content };
-        let mut files = vec![
-            file("/etc/passwd", format!("root:x:0:0::/:/bin/false\n{user_name}:x:{user}:{user}::{home}:/bin/sh\n")),
-            file("/etc/group", format!("root:x:0:\n{user_name}:x:{user}:\n")),
-        ];
-        if !network {
-            files.push(file("/etc/hosts", format!("127.0.0.1 localhost {hostname}\n::1 localhost\n")));
-        }
-        files
-    }
 }
 
 /// How the sandbox is made.
@@ -182,69 +167,6 @@ impl Isolated {
         inside.tried().map_err(failed)
     }
 
-    fn setup(&self, network: Network, mounts: &Mounts) -> Result<Setup, SandboxError> {
-        let World { root, home, temporary, user, hostname, .. } = self.world;
-        let network = network == Network::Allowed;
-        let mut shown = self.system.clone();
-        for (at, mounted) in mounts {
-            let toolchain = self.toolchain(mounted, &format!("{root}/{at}"))?;
-            if spawner::owner(network).is_some() {
-                readable_by_all(mounted, &toolchain)?;
-            }
-            shown.add(&toolchain);
-        }
-        let mut writable: Vec<String> = [root, home, temporary, "/dev/shm"].map(str::to_owned).into();
-        if network {
-            let mut clients = Shown::default();
-            // Some containers have `/` for a home, which is not ours to give away.
-            for path in self.clients.private.iter().filter(|path| path.parent().is_some()) {
-                let path = shown::text(path).ok().filter(|path| !writable.iter().any(|there| there == path));
-                writable.extend(path.map(str::to_owned));
-            }
-            for path in self.clients.readable.iter().chain(&self.clients.writable) {
-                clients.at_its_name(path);
-            }
-            for path in &self.clients.writable {
-                for bind in clients.binds.iter_mut().filter(|bind| Path::new(&bind.at) == path) {
-                    bind.writable = true;
-                }
-            }
-            shown.add(&clients);
-        }
-        let mut links = shown.links;
-        links.extend(
-            [("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "fd/0"), ("/dev/stdout", "fd/1"), ("/dev/stderr", "fd/2")]
-                .map(|(at, target)| message::Link { at: at.to_owned(), target: target.to_owned() }),
-        );
-        Ok(Setup {
-            place: self.place.clone(),
-            root: root.to_owned(),
-            writable,
-            files: self.world.files(network),
-            links,
-            binds: shown.binds,
-            hostname: hostname.to_owned(),
-            network,
-            user,
-            bytes_max: self.bytes_max,
-            processes_max: self.processes_max,
-            time: self.world.time().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed()),
-            earlier_processes: self.world.earlier_processes,
-        })
-    }
-
-    /// What a toolchain shows, worked out once.
-    fn toolchain(&self, mounted: &crate::action::MountedTree, at: &str) -> Result<Arc<Shown>, SandboxError> {
-        let mut known = self.toolchains.lock().expect("nothing panics while it is held");
-        let name = mounted.directory.join(at.trim_start_matches('/'));
-        if let Some(shown) = known.get(&name) {
-            return Ok(Arc::clone(shown));
-        }
-        let shown = Shown::toolchain(mounted, at)
-            .map_err(|cause| SandboxError::setup("look at the toolchain in", &mounted.directory, cause))?;
-        Ok(Arc::clone(known.entry(name).or_insert(Arc::new(shown))))
-    }
-
     /// Has a sandbox made, stages its inputs, and starts the action. All that it was made of, the input root included.
     fn begin(&self, job: &Job<'_>, traced: bool) -> Result<(Inside, OwnedFd, Streams, Staged), SandboxError> {
         let lent = Lent::of(job, self.world.manner())?;
@@ -333,129 +255,4 @@ impl Turns {
         let turn = self.0.fetch_add(1, Ordering::Relaxed).checked_rem(cores.len())?;
         u32::try_from(cores[turn]).ok()
     }
-}
-
-/// A sandbox that was made, from the outside. Everything in it ends when this is dropped.
-struct Inside {
-    job: UnixStream,
-    status: Option<Status>,
-    /// What it looked for in vain, if that was asked.
-    lookups: Vec<String>,
-    /// What could not be done, if that is how it ended.
-    trouble: Option<Failed>,
-}
-
-impl Inside {
-    fn new(Ends { job, stdout, stderr }: Ends) -> (Self, Streams) {
-        (Self { job, status: None, lookups: Vec::new(), trouble: None }, Streams::new(stdout, stderr))
-    }
-
-    /// Has a sandbox made. The directory that is to hold the inputs, what the action will write, and how it went.
-    fn make(
-        isolated: &Isolated,
-        network: Network,
-        mounts: &Mounts,
-        order: &Order,
-    ) -> Result<(Self, OwnedFd, Streams, Made), SandboxError> {
-        let spawner = isolated.spawner(network == Network::Allowed).map_err(talk)?;
-        let (inside, streams) = Self::new(spawner.fork(mounts, || isolated.setup(network, mounts), order)?);
-        let failed = match message::receive::<Report>(&inside.job) {
-            Ok(Some((Report { news: Some(News::Made(made)), .. }, Some(root)))) => {
-                return Ok((inside, root, streams, made));
-            }
-            Ok(Some((Report { news: Some(News::Failed(why)), .. }, _))) => error(why),
-            Ok(_) => talk(io::ErrorKind::UnexpectedEof),
-            Err(e) => talk(e),
-        };
-        spawner.forget(mounts);
-        Err(failed)
-    }
-
-    /// How a trial went: whether the kernel restricts files.
-    fn tried(&self) -> Result<bool, SandboxError> {
-        match message::receive::<Report>(&self.job).map_err(talk)? {
-            Some((Report { news: Some(News::Tried(Tried { restricts_files })), .. }, _)) => Ok(restricts_files),
-            Some((Report { news: Some(News::Failed(why)), .. }, _)) => Err(error(why)),
-            _ => Err(talk(io::ErrorKind::UnexpectedEof)),
-        }
-    }
-
-    /// Starts the action: its inputs are there.
-    fn go(&self) -> Result<(), SandboxError> {
-        rustix::io::write(&self.job, &[inside::GO]).map(drop).map_err(talk)
-    }
-}
-
-impl Running for Inside {
-    fn news(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.job.as_fd())
-    }
-
-    fn ended(&mut self) -> Option<Status> {
-        if self.status.is_some() {
-            return self.status;
-        }
-        let mut polled = [PollFd::new(&self.job, PollFlags::IN)];
-        if !matches!(poll(&mut polled, Some(&Timespec::default())), Ok(1..)) {
-            return None;
-        }
-        let lost = || Failed { what: "hear from".into(), path: "the first process of the sandbox".into(), errno: 0 };
-        let status = match message::receive::<Report>(&self.job) {
-            Ok(Some((Report { news: Some(News::Exited(code)), lookups }, _))) => {
-                self.lookups = lookups;
-                Status::Exited(code)
-            }
-            Ok(Some((Report { news: Some(News::Signalled(signal)), .. }, _))) => Status::Signalled(signal),
-            Ok(Some((Report { news: Some(News::Failed(why)), .. }, _))) => {
-                self.trouble = Some(why);
-                Status::Exited(127)
-            }
-            _ => {
-                self.trouble = Some(lost());
-                Status::Signalled(9)
-            }
-        };
-        self.status = Some(status);
-        self.status
-    }
-
-    fn ask_to_end(&mut self) {
-        let _ = rustix::io::write(&self.job, &[inside::END]);
-    }
-}
-
-/// Sees to it that a toolchain which root installed for themselves is an error of ours, with its remedy, and not a tool
-/// that is not found.
-fn readable_by_all(mounted: &crate::action::MountedTree, toolchain: &Shown) -> Result<(), SandboxError> {
-    for bind in &toolchain.binds {
-        let from = Path::new(&bind.from);
-        let private = shown::first_private(from).map_err(|cause| SandboxError::setup("look at", from, cause))?;
-        if let Some(path) = private {
-            let remedy = format!("only its owner may read it: `chmod -R go+rX {}`", mounted.directory.display());
-            let cause = io::Error::new(io::ErrorKind::PermissionDenied, remedy);
-            return Err(SandboxError::setup("use in a sandbox, where root is nobody,", &path, cause));
-        }
-    }
-    Ok(())
-}
-
-fn error(Failed { what, path, errno }: Failed) -> SandboxError {
-    let cause = match errno {
-        0 => io::Error::other("it ended without a word"),
-        errno => io::Error::from_raw_os_error(errno),
-    };
-    SandboxError::Setup { what, path: path.into(), cause }
-}
-
-/// The most bytes that the files of one sandbox may hold: they are in memory, and half of it is what such file systems
-/// get by custom.
-fn bytes_max() -> u64 {
-    let info = rustix::system::sysinfo();
-    let total = u64::from(info.mem_unit) * info.totalram;
-    (total / 2).max(1 << 30)
-}
-
-/// The most processes and threads of one sandbox.
-fn processes_max(n_cores: usize) -> u64 {
-    512 + 128 * u64::try_from(n_cores).unwrap_or(1)
 }

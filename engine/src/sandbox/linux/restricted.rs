@@ -13,11 +13,13 @@ use std::net::Shutdown;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use super::made::{Inside, error};
 use super::message::{Order, Task, Walls};
+use super::setup::bytes_max;
 use super::shown::{self, Shown};
 use super::spawner::Spawner;
 use super::stage::Lent;
-use super::{Inside, Options, Refused, Turns, bytes_max, error, stage, walls};
+use super::{Options, Refused, Turns, stage, walls};
 use crate::action::{MountedTree, Network};
 use crate::cancel::Cancel;
 use crate::sandbox::place::Place;
