@@ -224,8 +224,9 @@ impl Volume for Process {
 impl Handle for Opened {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.process.call(&self.path, |state| {
-            let at = self.position.load(Ordering::SeqCst);
-            let left = state.inodes[self.inode].bytes.len().saturating_sub(at);
+            // A power cut may have left less of it than was read.
+            let at = self.position.load(Ordering::SeqCst).min(state.inodes[self.inode].bytes.len());
+            let left = state.inodes[self.inode].bytes.len() - at;
             let n = part(state, left.min(buffer.len()));
             buffer[..n].copy_from_slice(&state.inodes[self.inode].bytes[at..at + n]);
             self.position.store(at + n, Ordering::SeqCst);
