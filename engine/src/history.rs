@@ -106,7 +106,7 @@ impl History {
             match verdict {
                 Verdict::Same => remembered.varies = false,
                 Verdict::Differs { .. } | Verdict::Fails { .. } => remembered.varies = true,
-                Verdict::Fetches | Verdict::Unable { .. } => {}
+                Verdict::Fetches | Verdict::Known | Verdict::Unable { .. } => {}
             }
         }
     }

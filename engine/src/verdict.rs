@@ -25,6 +25,8 @@ pub enum Verdict {
     },
     /// It uses the network and was not run: what it gets is verified by the digests in a lockfile.
     Fetches,
+    /// Its tool is known to leave other bytes each time, so it was not run: what is made with them was.
+    Known,
     /// It could not be run, for no fault of its own.
     Unable {
         /// Why not.
@@ -160,6 +162,8 @@ pub struct Compared {
     pub varying: u32,
     /// Actions that use the network and were not run again.
     pub fetches: u32,
+    /// Actions that are known to leave other bytes each time and were not run again.
+    pub known: u32,
     /// Actions that could not be run again.
     pub unable: u32,
 }
@@ -177,6 +181,7 @@ impl Compared {
             Verdict::Same => &mut self.same,
             Verdict::Differs { .. } | Verdict::Fails { .. } => &mut self.varying,
             Verdict::Fetches => &mut self.fetches,
+            Verdict::Known => &mut self.known,
             Verdict::Unable { .. } => &mut self.unable,
         };
         *counter += 1;

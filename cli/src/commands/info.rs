@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use run_engine::action::{ActionId, Input, Source};
 use run_engine::digest::{Blob, DigestFunction};
 use run_rules::manifest::{Project, TargetKind};
 use run_rules::session::{Ask, Goal, Session};
@@ -160,9 +161,20 @@ fn target_document(target: &Target, varying: &[&str]) -> serde_json::Value {
     })
 }
 
-/// The targets of which an action is known to leave other bytes at other times or places.
+/// The targets that are known to be other bytes at other times or places. What varies on the way to a target and is only
+/// used there is not what the target is.
 fn varying(session: &Session) -> Vec<&str> {
-    let varies = |target: &&Target| target.actions.iter().any(|id| session.varies(*id));
+    let graph = session.graph();
+    let is_used = |target: &Target, id: ActionId| {
+        let uses = |input: &Input| matches!(&input.source, Source::Output { action, .. } if *action == id);
+        target.actions.iter().any(|other| graph.action(*other).inputs.iter().any(uses))
+    };
+    let varies = |target: &&Target| {
+        target.actions.iter().any(|id| match graph.action(*id).varying {
+            true => !is_used(target, *id),
+            false => session.varies(*id),
+        })
+    };
     session.targets().iter().filter(varies).map(|target| target.name.as_str()).collect()
 }
 

@@ -97,6 +97,7 @@ struct PublicCompared {
     same: u32,
     varying: u32,
     fetches: u32,
+    known: u32,
     unable: u32,
 }
 
@@ -107,6 +108,7 @@ enum PublicVerdict<'a> {
     Differs { differences: Vec<PublicDifference<'a>>, more: usize, cause: String },
     Fails { failure: PublicFailure<'a>, cause: String },
     Fetches,
+    Known,
     Unable { why: &'a str },
 }
 
@@ -226,6 +228,7 @@ fn public_verdict(verdict: &Verdict) -> PublicVerdict<'_> {
     match verdict {
         Verdict::Same => PublicVerdict::Same,
         Verdict::Fetches => PublicVerdict::Fetches,
+        Verdict::Known => PublicVerdict::Known,
         Verdict::Unable { why } => PublicVerdict::Unable { why },
         Verdict::Fails { failure: why, cause } => {
             PublicVerdict::Fails { failure: failure(why), cause: cause.to_string() }
@@ -246,10 +249,11 @@ fn finished(summary: &Summary) -> Public<'static> {
         failed: summary.failed,
         skipped: summary.skipped,
         cancelled: summary.cancelled,
-        compared: summary.compared.map(|Compared { same, varying, fetches, unable }| PublicCompared {
+        compared: summary.compared.map(|Compared { same, varying, fetches, known, unable }| PublicCompared {
             same,
             varying,
             fetches,
+            known,
             unable,
         }),
         duration_ms: milliseconds(summary.took),

@@ -195,7 +195,7 @@ const fn is_failure(event: &Event<'_>) -> bool {
     use run_engine::event::Ran;
     match event {
         Event::Ran { how: Ran::Failed { .. }, .. } => true,
-        Event::Compared { verdict, .. } => !matches!(verdict, Verdict::Same | Verdict::Fetches),
+        Event::Compared { verdict, .. } => !matches!(verdict, Verdict::Same | Verdict::Fetches | Verdict::Known),
         Event::Finished { summary } => !summary.is_success(),
         _ => false,
     }

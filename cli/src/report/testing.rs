@@ -56,7 +56,7 @@ pub(crate) fn story(tell: &mut dyn FnMut(Event<'_>) -> String) -> String {
         cause: Cause::Surroundings(vec![Aspect::Hostname]),
     };
     let fails = Verdict::Fails { failure: failure.clone(), cause: Cause::EachTime };
-    let compared = Some(Compared { same: 1, varying: 2, fetches: 0, unable: 1 });
+    let compared = Some(Compared { same: 1, varying: 2, fetches: 0, known: 0, unable: 1 });
     let summary = Summary {
         compared,
         built: 2,

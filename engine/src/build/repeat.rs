@@ -120,6 +120,9 @@ impl Again<'_> {
         if action.network == Network::Allowed {
             return Some(Verdict::Fetches);
         }
+        if action.varying {
+            return Some(Verdict::Known);
+        }
         let usual = self.known(id);
         let ended = match self.run(id, self.repetition.elsewhere) {
             Ok(ended) => ended,
@@ -251,7 +254,10 @@ mod tests {
         let mut fetches = process("fetches", &["varying"]);
         fetches.outputs = vec![path("out")];
         fetches.network = Network::Allowed;
-        let graph = ActionGraph::new(vec![made, reads, fetches], vec![]).unwrap();
+        let mut known = process("known", &["varying"]);
+        known.outputs = vec![path("out")];
+        known.varying = true;
+        let graph = ActionGraph::new(vec![made, reads, fetches, known], vec![]).unwrap();
         let blobs = MemoryStore::new(DigestFunction::Blake3);
         let (toys, clock, cancel) = (Toys::default(), VirtualClock::default(), Cancel::new());
         let services = Services {
@@ -264,7 +270,7 @@ mod tests {
             cancel: &cancel,
             is_explained: &|_, _| true,
         };
-        let wanted = [ActionId(1), ActionId(2)];
+        let wanted = [ActionId(1), ActionId(2), ActionId(3)];
         let request = Request {
             wanted: &wanted,
             exports: &[],
@@ -291,9 +297,10 @@ mod tests {
                 told.insert(graph.action(action).label.clone(), verdict.clone());
             }
         });
-        assert_eq!(compared, Compared { same: 1, varying: 1, fetches: 1, unable: 0 });
+        assert_eq!(compared, Compared { same: 1, varying: 1, fetches: 1, known: 1, unable: 0 });
         assert!(matches!(&told["made"], Verdict::Differs { cause: Cause::EachTime, .. }), "{told:?}");
         assert_eq!((&told["reads"], &told["fetches"]), (&Verdict::Same, &Verdict::Fetches));
+        assert_eq!(&told["known"], &Verdict::Known);
         assert!(history.find("made").unwrap().varies && !history.find("reads").unwrap().varies);
         cancel.cancel();
         let compared = repeat(&graph, &repetition, &services, &mut history, &mut |_: Event<'_>| {});

@@ -69,5 +69,5 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         toolchains: [(zig::NAME, toolchain)].into(),
         ..Step::new("compile", compile, vec![at(zig::MODULE)])
     });
-    Ok(Recipe { steps, raw: at(zig::MODULE), yields: Yields::CoreModule, varying: false })
+    Ok(Recipe { steps, raw: at(zig::MODULE), yields: Yields::CoreModule })
 }

@@ -48,7 +48,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         job.deps(gatherer)?;
     }
     job.compile(gatherer, shape, is_tiny)?;
-    Ok(Recipe { steps: job.steps, raw: path(MODULE), yields: Yields::CoreModule, varying: false })
+    Ok(Recipe { steps: job.steps, raw: path(MODULE), yields: Yields::CoreModule })
 }
 
 /// A recipe that is being made.
@@ -163,17 +163,11 @@ impl Job<'_> {
         let is_here = |file: &&RelPath| self.module.dir.as_ref().is_none_or(|dir| file.starts_with(dir));
         let produced = self.asked.produced.iter().filter(is_here).filter(|_| is_last).cloned().collect();
         let args = ["-c", script, name].map(str::to_owned).into_iter().chain(words).map(Word::from).collect();
-        self.steps.push(Step {
-            name,
-            tree,
-            produced,
-            uses: self.uses.clone(),
-            given: vec![],
-            work: StepWork::Process { program: ("base", Tools::program("sh")?), args, env: environment(network, name) },
-            outputs: vec![path(output)],
-            toolchains: self.toolchains.clone(),
-            network,
-        });
+        let work =
+            StepWork::Process { program: ("base", Tools::program("sh")?), args, env: environment(network, name) };
+        let (uses, toolchains) = (self.uses.clone(), self.toolchains.clone());
+        let step = Step::new(name, work, vec![path(output)]);
+        self.steps.push(Step { tree, produced, uses, toolchains, network, ..step });
         Ok(())
     }
 }

@@ -33,5 +33,5 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
             steps.push(Step { uses: vec![bundled], ..program });
         }
     }
-    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component, varying: false })
+    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component })
 }

@@ -69,8 +69,6 @@ pub struct Recipe {
     pub raw: RelPath,
     /// What the bytes are.
     pub yields: Yields,
-    /// Whether the tools are known to give other bytes each time.
-    pub varying: bool,
 }
 
 /// What a recipe's bytes are.
@@ -103,6 +101,8 @@ pub struct Step {
     pub toolchains: BTreeMap<&'static str, Arc<MountedTree>>,
     /// Whether it gets things from the network that a lockfile names by digest.
     pub network: bool,
+    /// Whether it is known to leave other bytes each time. What later steps leave need not vary for that.
+    pub varying: bool,
 }
 
 impl Step {
@@ -119,6 +119,7 @@ impl Step {
             outputs,
             toolchains: BTreeMap::new(),
             network: false,
+            varying: false,
         }
     }
 }

@@ -32,5 +32,5 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     program.given.push((Some(runtime), Given::Tree(modules)));
     let tree = gatherer.mixed_tree(&files.into_iter().map(|file| (file, Content::Project)).collect(), asked)?;
     steps.push(Step { tree, produced: asked.produced.to_vec(), ..program });
-    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component, varying: false })
+    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component })
 }

@@ -42,7 +42,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         steps.push(step(asked, gatherer, target, layer, uses)?);
     }
     let raw = RelPath::new(cargo::layers::COMPONENT).expect("a constant that is a path");
-    Ok(Recipe { steps, raw, yields, varying: false })
+    Ok(Recipe { steps, raw, yields })
 }
 
 fn step(
@@ -74,19 +74,8 @@ fn step(
         // Panic messages and debug information then name files from the project's directory on, and nothing above it.
         env.insert("RUN_SHOWN".to_owned(), ".".into());
     }
-    Ok(Step {
-        name: layer.name.as_str(),
-        tree,
-        produced,
-        uses,
-        given: vec![],
-        work: StepWork::Process {
-            program: ("base", Tools::program(&shell)?),
-            args: words.map(Word::from).collect(),
-            env,
-        },
-        outputs: vec![layer.output],
-        toolchains,
-        network: layer.network,
-    })
+    let program = ("base", Tools::program(&shell)?);
+    let work = StepWork::Process { program, args: words.map(Word::from).collect(), env };
+    let step = Step::new(layer.name.as_str(), work, vec![layer.output]);
+    Ok(Step { tree, produced, uses, toolchains, network: layer.network, ..step })
 }

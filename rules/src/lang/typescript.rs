@@ -85,7 +85,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     }
     let load = vec![format!("entry={module}")];
     steps.push(Step { uses, ..interpreted::load(asked, encoded, &builtin::QUICKJS_SNAPSHOT, load) });
-    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component, varying: false })
+    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component })
 }
 
 /// How a program is checked: as its own settings say, where it has some, and with what the check needs.

@@ -17,16 +17,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         Kind::Component => Yields::Component,
         _ => Yields::CoreModule,
     };
-    let step = Step {
-        name: "compile",
-        tree: gatherer.file_as_read(&file, &bytes),
-        produced: vec![],
-        uses: vec![],
-        given: vec![],
-        work: StepWork::Builtin { builtin: &builtin::TEXT, args: vec![file.to_string()], native: None },
-        outputs: vec![builtin::raw()],
-        toolchains: [].into(),
-        network: false,
-    };
-    Ok(Recipe { steps: vec![step], raw: builtin::raw(), yields, varying: false })
+    let text = StepWork::Builtin { builtin: &builtin::TEXT, args: vec![file.to_string()], native: None };
+    let step = Step { tree: gatherer.file_as_read(&file, &bytes), ..Step::new("compile", text, vec![builtin::raw()]) };
+    Ok(Recipe { steps: vec![step], raw: builtin::raw(), yields })
 }

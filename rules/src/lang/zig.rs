@@ -41,6 +41,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     let sh = |args| StepWork::Process { program: ("base", sh.clone()), args, env: [].into() };
     let std = Step {
         toolchains: [("base", base.clone()), (zig::NAME, toolchain.clone())].into(),
+        varying: true,
         ..Step::new("std", sh(zig::std(target)), vec![at(zig::STD_DIRECTORY)])
     };
     let from_bindings = text::files().map(|file| (0, bindings::left(file), beside(file)));
@@ -54,5 +55,5 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         ..Step::new("compile", compile, vec![at(zig::MODULE)])
     };
     let steps = vec![write, std, compile];
-    Ok(Recipe { steps, raw: at(zig::MODULE), yields: Yields::CoreModule, varying: false })
+    Ok(Recipe { steps, raw: at(zig::MODULE), yields: Yields::CoreModule })
 }

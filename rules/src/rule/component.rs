@@ -71,13 +71,13 @@ const fn adapter(shape: Shape) -> &'static str {
 fn steps(lowering: &mut Lowering<'_>, component: &Component, recipe: &Recipe) -> (ActionId, RelPath) {
     let mut ids = Vec::new();
     for step in &recipe.steps {
-        let action = action(lowering, component, step, &ids, recipe.varying);
+        let action = action(lowering, component, step, &ids);
         ids.push(lowering.add(action));
     }
     (*ids.last().expect("a recipe has a step"), recipe.raw.clone())
 }
 
-fn action(lowering: &Lowering<'_>, component: &Component, step: &Step, before: &[ActionId], varying: bool) -> Action {
+fn action(lowering: &Lowering<'_>, component: &Component, step: &Step, before: &[ActionId]) -> Action {
     let label = format!("{} {}", component.name.as_str(), step.name);
     let place = lowering.place(&component.name.span);
     let mut inputs = vec![known(work(), step.tree.clone())];
@@ -100,7 +100,7 @@ fn action(lowering: &Lowering<'_>, component: &Component, step: &Step, before: &
                 |index: &usize| (builtins::NATIVE_CODE.to_owned(), before[*index], builtins::native_code());
             let accelerators = compiled.iter().map(accelerator).collect();
             let action = builtin(label, place, function, args.clone(), inputs);
-            Action { outputs: step.outputs.clone(), varying, accelerators, ..action }
+            Action { outputs: step.outputs.clone(), varying: step.varying, accelerators, ..action }
         }
         StepWork::Native => native::action(lowering, label, place, inputs),
         StepWork::Process { program: (toolchain, program), args, env } => {
@@ -128,7 +128,7 @@ fn action(lowering: &Lowering<'_>, component: &Component, step: &Step, before: &
                 network: if step.network { Network::Allowed } else { Network::Denied },
                 slot: if step.network { Slot::Network } else { Slot::Cpu },
                 accelerators: vec![],
-                varying,
+                varying: step.varying,
             }
         }
     }

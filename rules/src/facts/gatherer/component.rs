@@ -60,18 +60,9 @@ impl Gatherer<'_> {
         let mut tree = Tree::new();
         let raw = builtin::raw();
         tree.insert(&raw, Node::File { digest, executable: false }).expect("a tree with one file");
-        let step = Step {
-            name: "read",
-            tree,
-            produced: vec![],
-            uses: vec![],
-            given: vec![],
-            work: StepWork::Builtin { builtin: &builtin::READ, args: vec![], native: None },
-            outputs: vec![raw.clone()],
-            toolchains: BTreeMap::new(),
-            network: false,
-        };
-        let recipe = Recipe { steps: vec![step], raw, yields: Yields::Component, varying: false };
+        let read = StepWork::Builtin { builtin: &builtin::READ, args: vec![], native: None };
+        let step = Step { tree, ..Step::new("read", read, vec![raw.clone()]) };
+        let recipe = Recipe { steps: vec![step], raw, yields: Yields::Component };
         self.component_facts(recipe, world, false)
     }
 
