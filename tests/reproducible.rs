@@ -171,3 +171,21 @@ fn what_is_made_of_go_is_the_same_elsewhere() {
     assert!(events.keys().any(|step| step.ends_with(" std")), "{events:#?}");
     assert!(events.values().all(|event| event["verdict"] == "same"), "{events:#?}");
 }
+
+/// Seven languages, each built twice, from nothing.
+#[test]
+#[ignore = "takes minutes of processor time"]
+fn what_is_made_of_seven_languages_is_the_same_elsewhere() {
+    let here = Workspace::of(Path::new("fixtures/polyglot"));
+    let fetched = ["zig", "go", "go-runtime", "quickjs", "esbuild", "typescript", "componentize-py"];
+    here.bring(&fetched.map(str::to_owned));
+    let ended = here.v2("build --verify-reproducible --json");
+    assert_eq!(ended.status, 0, "{}{}", ended.stdout, ended.stderr);
+    let events = compared(&ended.stdout);
+    let components = ["parcels", "codes", "routes", "rates", "customs", "labels", "counter", "app"];
+    for component in components {
+        let step = format!("{component} compile");
+        assert!(events.contains_key(&step), "{step}: {events:#?}");
+    }
+    assert!(events.values().all(|event| event["verdict"] == "same"), "{events:#?}");
+}

@@ -1,17 +1,22 @@
-//! Bindings as a developer generates them before building: those checked in with `fixtures/calculator` and with a
-//! starter, and those of a story that changes an interface.
+//! Bindings as a developer generates them before building: those checked in with fixtures and with a starter, and those of a
+//! story that changes an interface.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use run_rules::step::wit;
 use wit_bindgen_core::{Files, WorldGenerator as _};
-use wit_parser::Resolve;
 
 /// Each crate of this repository that has bindings of its own: its project, its directory there, and the world its code
 /// is written against. The project's `wit/` has that world.
 const CRATES: &[(&str, &str, &str)] = &[
     ("fixtures/calculator", "calc", "calc"),
     ("fixtures/calculator", "app", "app-imports"),
+    ("fixtures/polyglot", "parcels", "rust-parcels"),
+    ("fixtures/polyglot", "app", "app-imports"),
+    ("fixtures/pairs", "callees/rust", "callee"),
+    ("fixtures/pairs", "callers/rust", "caller"),
     ("cli/templates/rust-component", ".", "hello"),
 ];
 
@@ -36,13 +41,28 @@ pub(crate) fn write(project: &Path, name: &str, world: &str) {
 }
 
 /// The Rust source by which a guest of `world` talks to its host.
-fn bindings(wit: &Path, world: &str) -> String {
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(wit).expect("the WIT parses");
-    let world = resolve.select_world(&[package], Some(world)).expect("the WIT has this world");
+fn bindings(directory: &Path, world: &str) -> String {
+    let mut sources = BTreeMap::new();
+    read(directory, "", &mut sources);
+    let wit::World { mut resolve, id, .. } = wit::world(&sources, Some(world)).expect("the WIT has this world");
     let opts = wit_bindgen_rust::Opts { generate_all: true, format: true, ..Default::default() };
     let mut files = Files::default();
-    opts.build().generate(&mut resolve, world, &mut files).expect("Rust can express these types");
+    opts.build().generate(&mut resolve, id, &mut files).expect("Rust can express these types");
     let (_, source) = files.iter().next().expect("one file per world");
     String::from_utf8(source.to_vec()).expect("Rust source is UTF-8")
+}
+
+/// Every file below a directory, by its path from there.
+fn read(directory: &Path, below: &str, files: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in fs::read_dir(directory.join(below)).expect("a directory can be listed") {
+        let name = entry.expect("an entry").file_name();
+        let path = format!("{below}{}", name.to_string_lossy());
+        match directory.join(&path).is_dir() {
+            true => read(directory, &format!("{path}/"), files),
+            false => {
+                let text = fs::read(directory.join(&path)).expect("a file can be read");
+                files.insert(path, text);
+            }
+        }
+    }
 }
