@@ -85,6 +85,7 @@ const STARTERS: &[(Language, Template, Starter)] = &[
     ),
     (Language::Python, Template::Component, starter!("python-component": "run.toml" "src/app.py" "wit/hello.wit")),
     (Language::Python, Template::Command, starter!("python-command": "run.toml" "src/app.py")),
+    (Language::Python, Template::Http, starter!("python-http": "run.toml" "src/app.py")),
     (
         Language::JavaScript,
         Template::Component,

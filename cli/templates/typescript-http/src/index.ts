@@ -17,7 +17,9 @@ function respond(out: ResponseOutparam, status: number, text: string): void {
   const body = response.body();
   ResponseOutparam.set(out, { tag: "ok", val: response });
   const stream = body.write();
-  stream.blockingWriteAndFlush(new TextEncoder().encode(text));
+  const bytes = new TextEncoder().encode(text);
+  // A stream takes this much at once.
+  for (let at = 0; at < bytes.length; at += 4096) stream.blockingWriteAndFlush(bytes.subarray(at, at + 4096));
   stream[Symbol.dispose]?.();
   OutgoingBody.finish(body, null);
 }

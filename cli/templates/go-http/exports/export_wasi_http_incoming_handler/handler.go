@@ -2,6 +2,8 @@
 package export_wasi_http_incoming_handler
 
 import (
+	"slices"
+
 	"hello/imports/wasi_http_types"
 
 	types "go.bytecodealliance.org/pkg/wit/types"
@@ -27,9 +29,13 @@ func respond(out *wasi_http_types.ResponseOutparam, status uint16, text string) 
 	wasi_http_types.ResponseOutparamSet(out, types.Ok[*wasi_http_types.OutgoingResponse, wasi_http_types.ErrorCode](response))
 
 	stream := body.Write().Ok()
-	sent := stream.BlockingWriteAndFlush([]byte(text))
+	sent := true
+	// A stream takes this much at once.
+	for part := range slices.Chunk([]byte(text), 4096) {
+		sent = sent && stream.BlockingWriteAndFlush(part).IsOk()
+	}
 	stream.Drop()
-	if sent.IsOk() {
+	if sent {
 		wasi_http_types.OutgoingBodyFinish(body, types.None[*wasi_http_types.Fields]())
 	}
 }
