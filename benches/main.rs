@@ -12,6 +12,7 @@ mod harness;
 mod key;
 mod materialize;
 mod noop;
+mod polyglot;
 #[cfg(target_os = "linux")]
 mod sandbox;
 mod scan;
@@ -33,6 +34,7 @@ const BENCHES: &[(&str, Run)] = &[
     ("sandbox", sandbox::bench),
     ("exec", exec::bench),
     ("noop", noop::bench),
+    ("polyglot", polyglot::bench),
 ];
 
 #[expect(clippy::disallowed_methods, reason = "benches have a door of their own")]

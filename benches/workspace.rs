@@ -66,6 +66,32 @@ impl Workspace {
         command
     }
 
+    /// Gives the store the fetched compilers of these languages: the user's own, fetched if need be.
+    pub(crate) fn bring(&self, languages: &[&str]) {
+        let output = |args: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_run"));
+            let output = command.arg("v2").args(args).current_dir(self.root.path()).output();
+            let output = output.expect("the program can be started");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            output.stdout
+        };
+        output(&[&["toolchain", "install"], languages].concat());
+        let stats: serde_json::Value =
+            serde_json::from_slice(&output(&["cache", "stats", "--json"])).expect("figures are JSON");
+        let theirs = Path::new(stats["store"].as_str().expect("a store has a place")).join("toolchains");
+        let ours = self.root.path().join("store/toolchains");
+        fs::create_dir_all(&ours).expect("a directory");
+        for entry in fs::read_dir(theirs).expect("they are installed there") {
+            let entry = entry.expect("a directory can be listed");
+            // A digest at its end is what a fetched one is known by.
+            let is_fetched = entry.file_name().to_str().is_some_and(|name| name.contains('.') && name.len() > 64);
+            if is_fetched {
+                let link = std::os::unix::fs::symlink(entry.path(), ours.join(entry.file_name()));
+                link.expect("a link can be made");
+            }
+        }
+    }
+
     /// Another program, in the project.
     pub(crate) fn other(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);

@@ -1,0 +1,90 @@
+//! `fixtures/polyglot`, a component in each of seven languages and a test of each: built from nothing but compilers that
+//! are there, then with nothing to do, then with everything in the store and nothing in the project, then after an edit
+//! in each language.
+//!
+//! Budgets, processor time: 60 ms for nothing to do (eight components, sixty actions, some 10 000 files of toolchains: a
+//! look at the sources and at one stamp for each toolchain, as in `exec.rs`); 2 % of the first build for all of it from the store. An
+//! edit in one language is shown over the time of the action that compiles it: what is left is reading, composing eight
+//! components, compiling what changed to code of this machine, and the tests.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::harness::{Amount, Bench, Plan, Usage, median, run};
+use crate::workspace::Workspace;
+
+/// What is edited in each language: the file, and how a comment is written there.
+const EDITS: &[(&str, &str, &str)] = &[
+    ("Rust", "parcels/src/lib.rs", "//"),
+    ("Go", "routes/roads/roads.go", "//"),
+    ("Zig", "rates/main.zig", "//"),
+    ("C", "codes/codes.c", "//"),
+    ("JavaScript", "labels/index.js", "//"),
+    ("TypeScript", "customs/index.ts", "//"),
+    ("Python", "counter/app.py", "#"),
+];
+
+pub(crate) fn bench(plan: &Plan, bench: &mut Bench) {
+    if plan.is_quick {
+        bench.note("polyglot: takes minutes; left out of a quick run");
+        return;
+    }
+    let workspace = Workspace::of("fixtures/polyglot");
+    workspace.bring(&["go", "zig", "javascript", "typescript", "python"]);
+    let v2 = |line: &str| {
+        let words: Vec<&str> = std::iter::once("v2").chain(line.split(' ')).collect();
+        run(&mut workspace.run(&words))
+    };
+    let first = v2("test");
+    bench.show("first build and tests, cpu", Amount::Time(first.cpu), None);
+    bench.show("first build and tests, wall", Amount::Time(first.wall), None);
+    v2("build");
+    let often = |line: &str| median((0..plan.rounds()).map(|_| v2(line)).collect());
+    let nothing = often("build");
+    bench.judge("nothing to build, cpu", Amount::Time(nothing.cpu), Amount::millis(60), None);
+    bench.show("nothing to build, wall", Amount::Time(nothing.wall), None);
+    bench.show("nothing to test, cpu", Amount::Time(often("test").cpu), None);
+    let again: Vec<Usage> = (0..5)
+        .map(|_| {
+            v2("clean");
+            v2("build")
+        })
+        .collect();
+    bench.judge_ratio("all of it from the store, cpu", Amount::Time(median(again).cpu), Amount::Time(first.cpu), 0.02);
+    v2("test");
+    for (language, file, comment) in EDITS {
+        let (mut usages, mut compiling) = (Vec::new(), Vec::new());
+        for round in 0..5 {
+            append(&workspace.directory().join(file), &format!("{comment} edit {round}\n"));
+            compiling.push(compile_time(&workspace));
+            append(&workspace.directory().join(file), &format!("{comment} edit {round}, again\n"));
+            usages.push(v2("test"));
+        }
+        compiling.sort_unstable();
+        let (usage, compiling) = (median(usages), Amount::Time(compiling[compiling.len() / 2]));
+        bench.show(
+            &format!("an edit in {language}, built and tested, wall"),
+            Amount::Time(usage.wall),
+            Some(compiling),
+        );
+        bench.show("  the same, cpu", Amount::Time(usage.cpu), None);
+    }
+}
+
+fn append(file: &Path, line: &str) {
+    let text = std::fs::read_to_string(file).expect("a source of the fixture");
+    std::fs::write(file, text + line).expect("it can be written");
+}
+
+/// Builds, and says how long the longest action took: the one that compiles.
+fn compile_time(workspace: &Workspace) -> Duration {
+    let mut build = workspace.run(&["v2", "build", "--json"]);
+    let output = build.stderr(Stdio::null()).output().expect("the program can be started");
+    assert!(output.status.success(), "the fixture builds");
+    let events = String::from_utf8(output.stdout).expect("events are text");
+    let events = events.lines().map(|line| serde_json::from_str(line).expect("each line is JSON"));
+    let built = events.filter(|event: &serde_json::Value| event["event"] == "built");
+    let longest = built.filter_map(|event| event["duration_ms"].as_u64()).max();
+    Duration::from_millis(longest.expect("something was edited"))
+}
