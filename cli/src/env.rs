@@ -65,6 +65,8 @@ const FOR_CLIENTS: &[&str] = &[
     "GONOSUMDB",
     "GOINSECURE",
     "PYENV_ROOT",
+    "RUSTUP_DIST_SERVER",
+    "RUSTUP_UPDATE_ROOT",
 ];
 
 /// What the variables begin with that configure a client each.

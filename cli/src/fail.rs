@@ -18,7 +18,7 @@ use crate::report::console::Console;
 const REPORTS: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/issues");
 
 /// Diagnostics that another machine would not give.
-const OF_THE_MACHINE: &[&str] = &["missing-toolchain", "missing-wasm-target"];
+const OF_THE_MACHINE: &[&str] = &["missing-toolchain", "missing-wasm-target", "other-bytes", "unfetched-packages"];
 
 /// Whose move it is. `match` on it only where behaviour differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

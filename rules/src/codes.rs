@@ -329,10 +329,11 @@ pub const CODES: &[Code] = &[
     },
     Code {
         name: "missing-lockfile",
-        summary: "a cargo workspace without its Cargo.lock",
+        summary: "dependencies without a lockfile",
         paragraph: "A build fetches and compiles exactly what the lockfile says, and never writes one: without \
-                    it, what is built would depend on the day it is built. `cargo generate-lockfile` makes it; \
-                    commit it.",
+                    it, what is built would depend on the day it is built. `cargo generate-lockfile` makes that of \
+                    cargo, `npm install --package-lock-only` that of npm, `uv pip compile --generate-hashes` a \
+                    `requirements.txt`; commit it.",
     },
     Code {
         name: "missing-toolchain",
@@ -354,6 +355,14 @@ pub const CODES: &[Code] = &[
         paragraph: "A component carries its interface in its own bytes; a core module does not. Give its `wit`, \
                     and `world` where the package has several. Modules made by bindings generators carry a world \
                     with them, and need neither.",
+    },
+    Code {
+        name: "native-package",
+        summary: "a Python package with native code",
+        paragraph: "A component holds an interpreter and pure Python; code that was compiled for some machine can't be \
+                    loaded into it. The message names the package, or the file in it. Many such packages have a twin of \
+                    pure Python, or work without the part that is native; what can't do without belongs in a component \
+                    of another language, which Python can import from.",
     },
     Code {
         name: "no-wasm-target",
@@ -397,6 +406,14 @@ pub const CODES: &[Code] = &[
                     one made to test it.",
     },
     Code {
+        name: "other-bytes",
+        summary: "something that has other bytes than are locked",
+        paragraph: "What is fetched, and each compiler that is locked, is known by a digest. The message shows the one that \
+                    was wanted and the one that was found; nothing of what was found is kept. Published versions of \
+                    packages never change, so a mirror or a cache on the way is at fault, or the lockfile; a compiler of \
+                    the same version may have been built by someone else. The exit status is 36.",
+    },
+    Code {
         name: "out-of-range",
         summary: "a number that is too small or too large",
         paragraph: "The message gives the range. Ports go from 1 to 65535, exit statuses from 0 to 255, and fuel begins at \
@@ -433,10 +450,12 @@ pub const CODES: &[Code] = &[
     },
     Code {
         name: "stale-lockfile",
-        summary: "a run.lock.toml that says something else than run.toml",
-        paragraph: "The lockfile names the exact version and digest of each compiler that is fetched. Where run.toml, \
+        summary: "a lockfile that says something else than what it was written for",
+        paragraph: "run.lock.toml names the exact version and digest of each compiler that is fetched. Where run.toml, \
                     or this version of `run`, has come to want another one, the file is brought up to date by `run v2 \
-                    toolchain sync`, and the difference is committed like any other change.",
+                    toolchain sync`, and the difference is committed like any other change. In the same way \
+                    `requirements.txt` has to name all that `pyproject.toml` and the packages in it require, in versions \
+                    that meet it and that there still are; the tool that wrote it writes it anew.",
     },
     Code {
         name: "token-in-manifest",
@@ -458,6 +477,13 @@ pub const CODES: &[Code] = &[
         paragraph: "An output of a command is written back into the project, and may be there from an earlier \
                     build, or not, or be old. Whoever reads it names the command in `depends`, and then gets it \
                     from the command itself, always current.",
+    },
+    Code {
+        name: "unfetched-packages",
+        summary: "packages of a lockfile that can't be got",
+        paragraph: "Packages are fetched once, by the client of their ecosystem (pip, npm) as the user has configured it, \
+                    and are known by their digests from then on: no later build needs the network for them. The message \
+                    shows what the client said. The exit status, 36, says that it is not the project that is at fault.",
     },
     Code {
         name: "ungranted-import",
@@ -527,6 +553,15 @@ pub const CODES: &[Code] = &[
                     this version of `run` knows for the version it was tried with. For any other version `run v2 \
                     toolchain sync` fetches it once, and writes what it got into run.lock.toml, for everyone to be \
                     held to.",
+    },
+    Code {
+        name: "unpinned-requirement",
+        summary: "a line of requirements.txt that does not say which bytes it means",
+        paragraph: "The packages of a component in Python are named by the `requirements.txt` beside its sources, in the form \
+                    that pip calls hash-checking: each in one version, `==`, with the digests that its archives may have, \
+                    `--hash=sha256:…`. Other files, directories, addresses and repositories have no such digest. `uv pip \
+                    compile --generate-hashes --python-version 3.14` and `pip-compile --generate-hashes` write it from a \
+                    list of what is really wanted.",
     },
     Code {
         name: "unsatisfied-import",

@@ -152,6 +152,7 @@ fn line(provision: &Provision) -> String {
     let what = match choice {
         Ok(Choice::Fetched { version, .. }) => format!("{version} from {}", pin.source.name()),
         Ok(Choice::Installed(path)) => format!("in `{path}`"),
+        Ok(Choice::Rustup) => "by rustup".to_owned(),
         Err(problem) => problem.message.clone(),
     };
     let mut text = format!("{} {what}, for {}: ", pin.name, languages.join(" and "));
@@ -166,6 +167,7 @@ fn document(provision: &Provision) -> serde_json::Value {
     let (version, digest, path, problem) = match choice {
         Ok(Choice::Fetched { version, digest }) => (Some(version), Some(digest), None, None),
         Ok(Choice::Installed(path)) => (None, None, Some(path), None),
+        Ok(Choice::Rustup) => (None, None, None, None),
         Err(problem) => (None, None, None, Some(&problem.message)),
     };
     let languages: Vec<&str> = pin.needed_for.iter().map(|language| language.name()).collect();

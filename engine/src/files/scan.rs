@@ -144,6 +144,16 @@ impl Sources {
         digest
     }
 
+    /// Learns that the files of a tree lie in a directory, by their paths in it.
+    pub fn lies_in(&mut self, tree: &Tree, directory: &Path) {
+        let root: Arc<Path> = directory.into();
+        for (path, node) in tree.flatten() {
+            if let Node::File { digest, .. } = node {
+                self.add(digest, &root, &path);
+            }
+        }
+    }
+
     /// Learns everything that `other` knows.
     pub fn merge(&mut self, other: Self) {
         for (digest, origin) in other.0 {

@@ -110,7 +110,7 @@ pub const QUICKJS_ENGINE: Builtin = Builtin {
 /// Engine and JavaScript → component.
 pub const QUICKJS_SNAPSHOT: Builtin = Builtin {
     name: "quickjs-snapshot",
-    revision: 1,
+    revision: 2,
     crates: &["wasmtime", "wasmtime-wasi", "wasmtime-wizer", "wasm-encoder"],
     run: snapshot::quickjs_snapshot,
 };

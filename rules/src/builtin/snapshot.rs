@@ -17,6 +17,9 @@ use wasmtime::component::Component;
 /// Where an engine builtin finds the interpreter's files.
 pub const RUNTIME: &str = "runtime";
 
+/// Where a snapshot builtin finds packages that other people wrote.
+pub const SITE: &str = "site-packages";
+
 /// Where an engine builtin leaves the engine, and a snapshot builtin finds it.
 #[must_use]
 pub fn engine_file() -> RelPath {
@@ -35,19 +38,11 @@ pub(super) fn quickjs_engine(call: &Call<'_>) -> Result<Returned, CallError> {
 
 /// Engine and program → component. `entry=PATH` names the program's file among those in `work/`.
 pub(super) fn quickjs_snapshot(table: &Table, call: &Call<'_>) -> Result<Returned, CallError> {
-    let named = Named::parse(call.args)?;
-    let linked = call.read(&engine_file())?;
-    let open = match open(table, call, &named, &linked)? {
-        Ok(open) => open,
-        Err(message) => return Ok(Returned::failure(message)),
-    };
-    let world = world(call)?;
-    let program = javascript::Program {
-        world: &world,
-        modules: Modules::new(files(call, crate::rule::WORK)?),
-        entry: named.get("entry")?,
-    };
-    answer(javascript::snapshot(&linked, &open, program, call.cancel))
+    load(table, call, |loaded| {
+        let modules = Modules::new(files(call, crate::rule::WORK)?);
+        let program = javascript::Program { world: &loaded.world, modules, entry: loaded.named.get("entry")? };
+        Ok(javascript::snapshot(&loaded.linked, &loaded.open, program, call.cancel))
+    })
 }
 
 /// World and CPython's libraries, those in `runtime/` → engine. What it leaves as `component.wasm` is for
@@ -61,19 +56,51 @@ pub(super) fn python_engine(call: &Call<'_>) -> Result<Returned, CallError> {
 }
 
 /// Engine, CPython's modules in `runtime/`, and program → component. `module=NAME` names the program's module, which is
-/// looked for in each `root=DIRECTORY` of `work/`.
+/// looked for in each `root=DIRECTORY` of `work/`, and what it imports there and in `site-packages/`.
 pub(super) fn python_snapshot(table: &Table, call: &Call<'_>) -> Result<Returned, CallError> {
+    load(table, call, |loaded| {
+        let program = python::Program {
+            world: &loaded.world,
+            files: files(call, crate::rule::WORK)?,
+            roots: loaded.named.all("root").iter().map(|root| (*root).to_owned()).collect(),
+            packages: packages(call)?,
+            module: loaded.named.get("module")?,
+        };
+        Ok(python::snapshot(&loaded.linked, &loaded.open, &files(call, RUNTIME)?, program, call.cancel))
+    })
+}
+
+/// The files of packages, where there are any.
+fn packages(call: &Call<'_>) -> Result<BTreeMap<String, Vec<u8>>, CallError> {
+    match call.inputs.find(&path(SITE)) {
+        None => Ok(BTreeMap::new()),
+        Some(_) => files(call, SITE),
+    }
+}
+
+/// An engine that is ready for a program.
+struct Loaded<'a> {
+    named: Named<'a>,
+    world: World,
+    linked: Vec<u8>,
+    open: Component,
+}
+
+/// What a snapshot made: the component, and what the program wrote.
+type Made = Result<(Vec<u8>, Vec<u8>), Stopped>;
+
+/// Engine → component, by loading a program into it as its language does.
+fn load(
+    table: &Table,
+    call: &Call<'_>,
+    snapshot: impl FnOnce(&Loaded<'_>) -> Result<Made, CallError>,
+) -> Result<Returned, CallError> {
     let named = Named::parse(call.args)?;
     let linked = call.read(&engine_file())?;
-    let open = match open(table, call, &named, &linked)? {
-        Ok(open) => open,
-        Err(message) => return Ok(Returned::failure(message)),
-    };
-    let world = world(call)?;
-    let roots = named.all("root").iter().map(|root| (*root).to_owned()).collect();
-    let program =
-        python::Program { world: &world, files: files(call, crate::rule::WORK)?, roots, module: named.get("module")? };
-    answer(python::snapshot(&linked, &open, &files(call, RUNTIME)?, program, call.cancel))
+    match open(table, call, &named, &linked)? {
+        Ok(open) => answer(snapshot(&Loaded { world: world(call)?, named, linked, open })?),
+        Err(message) => Ok(Returned::failure(message)),
+    }
 }
 
 fn world(call: &Call<'_>) -> Result<World, CallError> {
@@ -106,7 +133,7 @@ fn files(call: &Call<'_>, directory: &str) -> Result<BTreeMap<String, Vec<u8>>, 
     Ok(files.into_iter().map(|(path, bytes)| (path.to_string(), bytes)).collect())
 }
 
-fn answer(made: Result<(Vec<u8>, Vec<u8>), Stopped>) -> Result<Returned, CallError> {
+fn answer(made: Made) -> Result<Returned, CallError> {
     match made {
         Ok((bytes, output)) => Ok(Returned { stdout: output, ..Returned::files(vec![(component(), bytes)]) }),
         Err(Stopped::Program(Refused(message))) => Ok(Returned::failure(format!("{}\n", message.trim_end()))),

@@ -29,6 +29,7 @@ use run_engine::path::{RelPath, under};
 
 use super::package::{CargoPackage, PathCrate, StandIn, Target};
 use super::skeleton::{Keep, skeleton};
+use crate::manifest::RustTarget;
 
 /// One action of a cargo build, as plain data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,6 +142,16 @@ pub enum WasmTarget {
     Wasip1,
     /// A core module that imports nothing by itself.
     Unknown,
+}
+
+impl From<RustTarget> for WasmTarget {
+    fn from(target: RustTarget) -> Self {
+        match target {
+            RustTarget::Wasip2 => Self::Wasip2,
+            RustTarget::Wasip1 => Self::Wasip1,
+            RustTarget::Unknown => Self::Unknown,
+        }
+    }
 }
 
 impl WasmTarget {

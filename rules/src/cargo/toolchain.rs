@@ -51,7 +51,7 @@ impl RustToolchain {
                 format!("Rust has no standard library for `{}`", target.triple()),
             )
             .note(format!("looked in `{}` ({})", found.sysroot.display(), found.version))
-            .help(format!("run `rustup target add {}`", target.triple())));
+            .help(format!("run `run v2 toolchain install rust`, or `rustup target add {}`", target.triple())));
         }
         Ok(found)
     }

@@ -19,18 +19,31 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     let mut files = gatherer.source_files(asked, &["py"])?;
     // What Python itself has compiled here says nothing new, and differs from machine to machine.
     files.retain(|file| !file.parts().any(|part| part == "__pycache__"));
+    let installed = environments(&files);
+    // What is installed for an editor is not what is built with: that comes by the lockfile.
+    files.retain(|file| !installed.iter().any(|directory| file.starts_with(directory)));
     let entry = gatherer.root_file(asked, &files, "app.py")?;
     let directory = gatherer.source_directory(asked)?;
     let module = entry.file_name().strip_suffix(".py").unwrap_or(entry.file_name()).to_owned();
+    // First, since what is wrong with them is told sooner than an interpreter is fetched.
+    let packages = gatherer.site_packages(asked)?;
     let libraries = gatherer.toolchain_files(CPYTHON, &|file| file.as_str().ends_with(".so.zst"), span)?;
     let modules = gatherer.toolchain_files(CPYTHON, &|file| file.as_str().ends_with(".tar.zst"), span)?;
     let (mut steps, world) = interpreted::engine(asked, gatherer, &builtin::PYTHON_ENGINE, libraries)?;
     let root = directory.as_ref().map_or("", RelPath::as_str);
     let args = vec![format!("root={root}"), format!("module={module}")];
     let mut program = interpreted::load(asked, world, &builtin::PYTHON_SNAPSHOT, args);
-    let runtime = RelPath::new(snapshot::RUNTIME).expect("a constant that is a path");
-    program.given.push((Some(runtime), Given::Tree(modules)));
+    let at = |constant: &str| RelPath::new(constant).expect("a constant that is a path");
+    program.given.push((Some(at(snapshot::RUNTIME)), Given::Tree(modules)));
+    if let Some(packages) = packages {
+        program.given.push((Some(at(snapshot::SITE)), Given::Tree(packages)));
+    }
     let tree = gatherer.mixed_tree(&files.into_iter().map(|file| (file, Content::Project)).collect(), asked)?;
     steps.push(Step { tree, produced: asked.produced.to_vec(), ..program });
     Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component })
+}
+
+/// The directories that are virtual environments of this machine's Python.
+fn environments(files: &[RelPath]) -> Vec<RelPath> {
+    files.iter().filter(|file| file.file_name() == "pyvenv.cfg").filter_map(RelPath::parent).collect()
 }

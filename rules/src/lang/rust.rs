@@ -10,7 +10,7 @@ use crate::cargo::{self, HostCompiler, Layer, Profile as CargoProfile, WasmTarge
 use crate::diagnostic::Diagnostic;
 use crate::facts::Gatherer;
 use crate::facts::tools::Tools;
-use crate::manifest::{Language, Profile, RustTarget};
+use crate::manifest::{Language, Profile};
 
 pub(super) const ROW: Row = Row { language: Language::Rust, recipe };
 
@@ -20,11 +20,8 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         Profile::Release => CargoProfile::Release,
         Profile::Debug => CargoProfile::Debug,
     };
-    let (target, yields) = match asked.source.rust_target {
-        RustTarget::Wasip2 => (WasmTarget::Wasip2, Yields::Component),
-        RustTarget::Wasip1 => (WasmTarget::Wasip1, Yields::CoreModule),
-        RustTarget::Unknown => (WasmTarget::Unknown, Yields::CoreModule),
-    };
+    let target = WasmTarget::from(asked.source.rust_target);
+    let yields = if target == WasmTarget::Wasip2 { Yields::Component } else { Yields::CoreModule };
     let features: Vec<String> = asked.source.features.iter().map(|f| f.value.clone()).collect();
     let extra = gatherer.wit_files(asked.source);
     let layers = cargo::plan(&package, profile, target, &features, &extra);

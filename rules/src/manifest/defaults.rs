@@ -182,19 +182,20 @@ pub(super) fn test_name(raw: &RawTest, component: &Spanned<TargetName>, table: &
     }
 }
 
-fn toolchains(raw: RawToolchains) -> BTreeMap<Language, Toolchain> {
-    let RawToolchains { rust, go, python, javascript, typescript, zig, c } = raw;
+fn toolchains(raw: RawToolchains) -> BTreeMap<&'static str, Toolchain> {
+    let RawToolchains { rust, go, python, javascript, typescript, zig, c, esbuild } = raw;
     let given = [
-        (Language::Rust, rust),
-        (Language::Go, go),
-        (Language::Python, python),
-        (Language::JavaScript, javascript),
-        (Language::TypeScript, typescript),
-        (Language::Zig, zig),
-        (Language::C, c),
+        ("rust", rust),
+        ("go", go),
+        ("python", python),
+        ("javascript", javascript),
+        ("typescript", typescript),
+        ("zig", zig),
+        ("c", c),
+        ("esbuild", esbuild),
     ];
     let toolchain = |raw: RawToolchain| raw.version.map(Toolchain::Version).or(raw.path.map(Toolchain::Path));
-    given.into_iter().filter_map(|(language, raw)| Some((language, toolchain(raw?)?))).collect()
+    given.into_iter().filter_map(|(table, raw)| Some((table, toolchain(raw?)?))).collect()
 }
 
 /// What a component is written in, as far as its keys and the name of its source say.

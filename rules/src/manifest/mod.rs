@@ -91,7 +91,7 @@ pub struct Manifest {
     /// `[cache]`
     pub cache: Cache,
     /// `[toolchain.LANGUAGE]`, where given.
-    pub toolchains: BTreeMap<Language, Toolchain>,
+    pub toolchains: BTreeMap<&'static str, Toolchain>,
     digest_function: DigestFunction,
     /// The tests of each target, as places in the list.
     tests_of: BTreeMap<TargetName, Vec<usize>>,

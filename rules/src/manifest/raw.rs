@@ -147,6 +147,7 @@ mirror! {
         typescript: Option<RawToolchain>,
         zig: Option<RawToolchain>,
         c: Option<RawToolchain>,
+        esbuild: Option<RawToolchain>,
     }
 }
 

@@ -382,6 +382,7 @@ pub(super) static TOOLCHAINS: Table = Table {
         key("typescript", Shape::Table(&TOOLCHAIN), "", "The TypeScript toolchain."),
         key("zig", Shape::Table(&TOOLCHAIN), "", "The Zig toolchain."),
         key("c", Shape::Table(&TOOLCHAIN), "", "The C toolchain."),
+        key("esbuild", Shape::Table(&TOOLCHAIN), "", "What bundles JavaScript and TypeScript."),
     ],
 };
 

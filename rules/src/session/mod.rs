@@ -8,6 +8,7 @@ mod answer;
 mod open;
 mod options;
 mod provisions;
+mod rustup;
 mod selection;
 mod state;
 mod witness;

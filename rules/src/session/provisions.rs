@@ -12,24 +12,27 @@ use super::options::Options;
 use super::{OpenError, read_manifest, store_dir};
 use crate::diagnostic::Diagnostic;
 use crate::facts::files::ProjectFiles;
-use crate::facts::{languages, lock, tools};
+use crate::cargo::WasmTarget;
+use crate::facts::{languages, lock, rust_targets, tools};
 use crate::manifest::{Language, Manifest};
 use crate::toolchain::provision::{Choice, LOCKFILE, Lock, Locked, Notice, PINS, Pin, Soundness, choose, find_pin};
-use crate::toolchain::{ToolchainError, Toolchains};
+use crate::toolchain::Toolchains;
 
 /// The toolchains of a machine, and of a project where there is one.
 #[derive(Debug)]
 pub struct Provisions {
-    options: Options,
-    toolchains: Toolchains,
+    pub(super) options: Options,
+    pub(super) toolchains: Toolchains,
     project: Option<Project>,
-    lock: Lock,
+    pub(super) lock: Lock,
 }
 
 #[derive(Debug)]
 struct Project {
     manifest: Manifest,
     languages: BTreeSet<Language>,
+    /// What its Rust is compiled to.
+    rust: Vec<WasmTarget>,
 }
 
 /// One toolchain, as it stands.
@@ -61,7 +64,8 @@ impl Provisions {
                 .map_err(|e| OpenError::unlisted(&options.root, &e))?;
             let languages = languages(&manifest, &files);
             store = store_dir(&options, &manifest);
-            opened = (Some(Project { manifest, languages }), lock(&files)?);
+            let rust = rust_targets(&manifest, &files);
+            opened = (Some(Project { manifest, languages, rust }), lock(&files)?);
         }
         let (project, lock) = opened;
         let function = project.as_ref().map_or(DigestFunction::Blake3, |project| project.manifest.digest_function());
@@ -104,7 +108,8 @@ impl Provisions {
         let choice = choose(pin, self.project.as_ref().map(|project| &project.manifest), &self.lock);
         let installed = match &choice {
             Ok(Choice::Fetched { version, digest }) => self.toolchains.installed(pin.name, version, digest).is_some(),
-            Ok(Choice::Installed(path)) => self.options.root.join(path).is_dir(),
+            Ok(Choice::Installed(path)) => self.options.root.join(path).join(pin.proof).is_file(),
+            Ok(Choice::Rustup) => self.rust_targets().into_iter().all(|target| self.rust(target).is_ok()),
             Err(_) => false,
         };
         let needed = self
@@ -123,6 +128,7 @@ impl Provisions {
         let provision = self.provision(pin);
         match provision.choice? {
             Choice::Installed(_) => Ok(()),
+            Choice::Rustup => self.add_rust_targets(tell),
             Choice::Fetched { .. } if provision.installed => Ok(()),
             Choice::Fetched { version, digest } => self.fetch(pin, &version, Some(&digest), tell).map(drop),
         }
@@ -140,6 +146,10 @@ impl Provisions {
             let choice = choose(pin, self.project.as_ref().map(|project| &project.manifest), &Lock::default());
             let (version, digest) = match choice {
                 Ok(Choice::Installed(_)) => continue,
+                Ok(Choice::Rustup) => {
+                    self.lock_rust()?;
+                    continue;
+                }
                 Ok(Choice::Fetched { version, digest }) => (version, Some(digest)),
                 Err(problem) if problem.code != "unlocked-toolchain" => return Err(problem.into()),
                 Err(_) => (self.version_wanted(pin), None),
@@ -171,6 +181,7 @@ impl Provisions {
         match self.provision(pin).choice? {
             // It is the user's, and known by its content whenever it is used.
             Choice::Installed(_) => Ok(Soundness::Sound),
+            Choice::Rustup => self.verify_rust(),
             Choice::Fetched { version, digest } => {
                 let soundness = self.toolchains.verify(pin.name, &version, &digest);
                 if matches!(soundness, Soundness::Damaged(_)) {
@@ -181,9 +192,20 @@ impl Provisions {
         }
     }
 
+    /// The project's manifest.
+    pub(super) fn manifest(&self) -> Option<&Manifest> {
+        self.project.as_ref().map(|project| &project.manifest)
+    }
+
+    /// What Rust is to compile for; without a project, components.
+    pub(super) fn rust_targets(&self) -> Vec<WasmTarget> {
+        let known = self.project.as_ref().map(|project| project.rust.clone()).filter(|targets| !targets.is_empty());
+        known.unwrap_or_else(|| vec![WasmTarget::Wasip2])
+    }
+
     fn version_wanted(&self, pin: &Pin) -> String {
         let tables = self.project.as_ref().map(|project| &project.manifest.toolchains);
-        let asked = pin.chosen_by.iter().find_map(|language| tables?.get(language));
+        let asked = pin.chosen_by.iter().find_map(|table| tables?.get(table));
         asked.map_or(pin.version, |toolchain| toolchain.said().value.as_str()).to_owned()
     }
 
@@ -199,12 +221,8 @@ impl Provisions {
             return Err(Diagnostic::error("missing-toolchain", message).help("leave out `--offline`"));
         }
         tell(&Notice { name: pin.name.to_owned(), version: version.to_owned(), from: pin.source.name() });
-        let told = |ToolchainError { what, notes, helps }| Diagnostic {
-            notes,
-            helps,
-            ..Diagnostic::error("missing-toolchain", what)
-        };
-        self.toolchains.install(pin, version, digest, &self.options.environment).map_err(told)
+        let installed = self.toolchains.install(pin, version, digest, &self.options.environment);
+        installed.map_err(|e| e.diagnostic())
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use run_engine::cancel::Cancel;
 use wasmtime::component::{Component, Val};
-use wit_parser::{CloneMaps, FunctionKind, Resolve, WorldItem, WorldKey};
+use wit_parser::{CloneMaps, FunctionKind, Resolve, Type, TypeDefKind, WorldItem, WorldKey};
 
 use super::link::{self, Libdl, Library};
 use super::modules::Modules;
@@ -195,15 +195,20 @@ const NO_LOADER: &str = r#"(component
   (func (export "load") (param "path" string) (result (result string (error string)))
     (canon lift (core func $i "load") (memory $memory) (realloc $realloc))))"#;
 
-/// The module that is the component's: the program's, with proof that it has what the world exports.
+/// The module that is the component's: the program's, with proof that it has what the world exports, and with functions that
+/// can fail in the place of those that throw.
 fn main(promises: &[Promise], entry: &str) -> String {
     let entry = serde_json::Value::from(entry);
-    let rows: Vec<serde_json::Value> =
-        promises.iter().map(|promise| serde_json::json!([promise.path, promise.is_method])).collect();
-    format!(
-        "import \"{CONSOLE}\";\nimport * as program from {entry};\nexport * from {entry};\n{}",
-        include_str!("promises.js").replace("PROMISES", &serde_json::Value::from(rows).to_string())
-    )
+    let row = |promise: &Promise| serde_json::json!([promise.path, promise.is_method, promise.fails.map(Fails::word)]);
+    let rows = serde_json::Value::Array(promises.iter().map(row).collect()).to_string();
+    let failing = promises.iter().filter(|promise| promise.fails.is_some()).map(|promise| promise.path[0].as_str());
+    // What a module exports by name comes before what it exports of another.
+    let exports = failing.collect::<std::collections::BTreeSet<_>>().into_iter().enumerate().map(|(number, name)| {
+        format!("const guarded{number} = guarded.{name};\nexport {{ guarded{number} as {name} }};\n")
+    });
+    let exports: String = exports.collect();
+    let texts = concat!(include_str!("promises.js"), include_str!("failures.js")).replace("PROMISES", &rows);
+    format!("import \"{CONSOLE}\";\nimport * as program from {entry};\nexport * from {entry};\n{texts}{exports}")
 }
 
 /// The module of the functions that the world imports itself.
@@ -257,8 +262,55 @@ struct Promise {
     path: Vec<String>,
     /// Whether instances of the class at the end but one have it.
     is_method: bool,
+    /// How it can fail.
+    fails: Option<Fails>,
     /// What is said when it is not there.
     message: String,
+}
+
+/// What a function that can fail throws to do so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fails {
+    /// A text, which every `Error` could be taken for.
+    WithText,
+    /// Something else.
+    Otherwise,
+}
+
+impl Fails {
+    /// How a function fails, if it can.
+    fn of(resolve: &Resolve, function: &wit_parser::Function) -> Option<Self> {
+        match plain(resolve, function.result?) {
+            PlainType::Defined(TypeDefKind::Result(result)) => match result.err.map(|err| plain(resolve, err)) {
+                Some(PlainType::Simple(Type::String)) => Some(Self::WithText),
+                _ => Some(Self::Otherwise),
+            },
+            _ => None,
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::WithText => "text",
+            Self::Otherwise => "other",
+        }
+    }
+}
+
+/// A type without the names it goes by.
+enum PlainType<'a> {
+    Simple(Type),
+    Defined(&'a TypeDefKind),
+}
+
+fn plain(resolve: &Resolve, mut of: Type) -> PlainType<'_> {
+    while let Type::Id(id) = of {
+        match &resolve.types[id].kind {
+            TypeDefKind::Type(other) => of = *other,
+            kind => return PlainType::Defined(kind),
+        }
+    }
+    PlainType::Simple(of)
 }
 
 fn promises(world: &World, entry: &str) -> Vec<Promise> {
@@ -299,7 +351,7 @@ fn promise(resolve: &Resolve, of: Option<&WorldKey>, function: &wit_parser::Func
         (_, path) => path.join("."),
     };
     let message = format!("{entry}: {owner} exports `{}`, but this module has no function `{shown}`", function.name);
-    Promise { path, is_method, message }
+    Promise { fails: Fails::of(resolve, function), path, is_method, message }
 }
 
 fn short_name<'a>(resolve: &'a Resolve, key: &'a WorldKey) -> &'a str {

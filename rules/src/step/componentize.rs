@@ -5,6 +5,7 @@ use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding};
 
 use super::kind::Kind;
+use super::unmet::unmet;
 use super::wit::World;
 use super::{StepError, causes};
 use crate::diagnostic::Diagnostic;
@@ -66,7 +67,9 @@ pub fn componentize(module: &[u8], world: Option<&World>, adapter: Adapter) -> R
         let of = world.map_or_else(|| "its world".to_owned(), World::title);
         let mut diagnostic =
             Diagnostic::error("interface-mismatch", format!("the compiled module does not implement {of}"));
-        diagnostic.notes = causes(error.as_ref());
+        // What the encoder says of a function that is not there is said better by the world; anything else only by it.
+        let unmet = program.as_ref().or(world).map(|world| unmet(&module, world)).filter(|unmet| !unmet.is_empty());
+        diagnostic.notes = unmet.unwrap_or_else(|| causes(error.as_ref()));
         diagnostic.help("export what the world declares, or remove it from the world").into()
     })
 }

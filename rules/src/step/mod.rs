@@ -23,6 +23,7 @@ pub mod kind;
 mod render;
 pub mod script;
 pub mod stand_in;
+mod unmet;
 pub mod validate;
 pub mod wasi;
 pub mod wit;

@@ -10,6 +10,7 @@ pub mod provision;
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use run_engine::path::RelPath;
 use run_engine::sandbox::system;
 use run_engine::tree::{Node, Tree};
 
+use crate::diagnostic::Diagnostic;
+
 /// One file of a toolchain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostFile {
@@ -37,6 +40,10 @@ pub struct HostFile {
 /// A toolchain can't be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolchainError {
+    /// Which kind of problem it is; see [`crate::codes`].
+    pub code: &'static str,
+    /// The file that is at fault and where in it, unless it is this machine.
+    pub place: Option<(String, Range<usize>)>,
     /// What is missing or wrong.
     pub what: String,
     /// What is known of it besides.
@@ -49,7 +56,41 @@ impl ToolchainError {
     /// Something is wrong, and this is the way to mend it.
     #[must_use]
     pub fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { what: what.into(), notes: Vec::new(), helps: vec![help.into()] }
+        let code = "missing-toolchain";
+        Self { code, place: None, what: what.into(), notes: Vec::new(), helps: vec![help.into()] }
+    }
+
+    /// The same, as another kind of problem.
+    #[must_use]
+    pub const fn coded(mut self, code: &'static str) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// The same, with something that is known besides.
+    #[must_use]
+    pub fn noted(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// The same, with a place in a file of the project.
+    #[must_use]
+    pub fn at(mut self, file: &str, span: Range<usize>) -> Self {
+        self.place = Some((file.to_owned(), span));
+        self
+    }
+
+    /// As a diagnostic, with its own place where it has one.
+    #[must_use]
+    pub fn diagnostic(&self) -> Diagnostic {
+        let mut diagnostic = Diagnostic::error(self.code, &self.what);
+        diagnostic.notes.clone_from(&self.notes);
+        diagnostic.helps.clone_from(&self.helps);
+        match &self.place {
+            Some((file, span)) => diagnostic.at(file, span.clone(), ""),
+            None => diagnostic,
+        }
     }
 }
 

@@ -307,3 +307,46 @@ fn a_function_can_not_carry_a_resource_out() {
         help: export an interface that uses `conn` and holds `run`, instead of the function alone",
     );
 }
+
+#[test]
+fn a_function_that_waits_is_no_other() {
+    check(
+        "//- app: calc\npackage demo:m; interface math { add: async func(n: s32) -> s32; } world app { import math; }
+        //- calc:\npackage demo:m; interface math { add: func(n: s32) -> s32; } world calc { export math; }",
+        "
+        [app] incompatible-interface: `app` imports `demo:m/math`, but what `calc` exports under that name is something else
+        note: `add` differs
+          app imports   add: async func(n: s32) -> s32
+          calc exports  add: func(n: s32) -> s32
+        help: give both the same WIT for this interface",
+    );
+}
+
+#[test]
+fn interfaces_that_worlds_write_themselves_meet_by_name() {
+    // bytecodealliance/wac#148: said to have no matching imports.
+    check(
+        "//- socket: plug\npackage bab:composite; world w { import compound: interface { go: func(); } export run: func(); }
+        //- plug:\npackage bab:compound; world w { export compound: interface { go: func(); } }",
+        "plug:\nsocket: compound = plug.compound",
+    );
+}
+
+#[test]
+fn who_has_a_resource_of_wasi_from_elsewhere_is_told() {
+    // spinframework/spin#2969: sockets are denied to one component by a stand-in, and another has them from the host.
+    check(
+        "//- app: deny dep
+        package demo:app; world w { import wasi:sockets/udp@0.2.3; import demo:dep/api; export run: func(); }
+        package demo:dep { interface api { use wasi:sockets/udp@0.2.3.{udp-socket}; open: func() -> udp-socket; } }
+        //- deny:
+        package demo:deny; world w { export wasi:sockets/udp@0.2.3; }
+        //- dep:
+        package demo:dep; interface api { use wasi:sockets/udp@0.2.3.{udp-socket}; open: func() -> udp-socket; } world w { export api; }",
+        "
+        [app] split-resource: resource `udp-socket` of `wasi:sockets/udp@0.2.3` reaches `app` from two places, as two different types
+        note: `app` takes `wasi:sockets/udp@0.2.3` from `deny`
+        note: `app` takes `demo:dep/api` from `dep`, which has the resource from the host
+        help: let `dep` take `wasi:sockets/udp@0.2.3` from the same place: give both the same `depends`",
+    );
+}

@@ -8,6 +8,7 @@ use wit_parser::WorldItem;
 
 use super::{Gatherer, Gathers};
 use crate::builtin;
+use crate::cargo::WasmTarget;
 use crate::diagnostic::Diagnostic;
 use crate::facts::ComponentFacts;
 use crate::facts::files::{ProjectFiles, Standing};
@@ -224,6 +225,20 @@ pub fn languages(manifest: &Manifest, files: &ProjectFiles) -> BTreeSet<Language
         Origin::Prebuilt(_) => None,
     };
     manifest.components.iter().filter(|component| component.enabled).filter_map(of).collect()
+}
+
+/// What a project's enabled components in Rust are compiled to.
+#[must_use]
+pub fn rust_targets(manifest: &Manifest, files: &ProjectFiles) -> Vec<WasmTarget> {
+    let mut targets = Vec::new();
+    for component in manifest.components.iter().filter(|component| component.enabled) {
+        let Origin::Source(source) = &component.origin else { continue };
+        if matches!(detected(source, files), Detection::Found(Language::Rust)) {
+            let target = WasmTarget::from(source.rust_target);
+            targets.extend((!targets.contains(&target)).then_some(target));
+        }
+    }
+    targets
 }
 
 /// What a source is written in: as said, as its name says, or as the names in its directory do.

@@ -1,9 +1,7 @@
 //! The sources of languages whose compilers are told which files there are.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use run_engine::action::MountedTree;
 use run_engine::path::{RelPath, under};
 use run_engine::tree::Tree;
 
@@ -15,7 +13,6 @@ use crate::lang::Asked;
 use crate::manifest::{Interface, Sources};
 use crate::step::bindings;
 use crate::step::wit::World;
-use crate::toolchain::provision::Packages;
 
 impl Gatherer<'_> {
     /// The directory of a component's sources: `source`, or the one that it is a file of. `None` is the project's own.
@@ -98,36 +95,6 @@ impl Gatherer<'_> {
         }
     }
 
-    /// The `node_modules` that the lockfile of a component names; nothing where it has no lockfile.
-    ///
-    /// # Errors
-    /// They can't be had; or there are dependencies, and no lockfile.
-    pub fn node_modules(&mut self, asked: &Asked<'_>) -> Gathers<Option<Arc<MountedTree>>> {
-        let directory = self.source_directory(asked)?;
-        let span = &asked.source.path.span;
-        let read = |name: &str| {
-            let file = under(directory.as_ref(), &RelPath::new(name).expect("a plain name"));
-            let found = self.files.bytes(&file).map_err(|e| vec![self.unreadable(&file, span, &e)])?;
-            Ok::<_, Vec<Diagnostic>>(found.map(|bytes| (file, bytes)))
-        };
-        let (manifest, lock) = (read("package.json")?, read("package-lock.json")?);
-        let wants = |manifest: &[u8]| {
-            let manifest: serde_json::Value = serde_json::from_slice(manifest).unwrap_or_default();
-            manifest["dependencies"].as_object().is_some_and(|dependencies| !dependencies.is_empty())
-        };
-        match (manifest, lock) {
-            (Some((_, manifest)), Some((_, lock))) if wants(&manifest) => {
-                self.tools.packages(&Packages::Npm { manifest, lock }, span).map(Some)
-            }
-            (Some((file, manifest)), None) if wants(&manifest) => {
-                let problem = Diagnostic::error("missing-lockfile", format!("there is no lockfile beside `{file}`"));
-                let help = "run `npm install --package-lock-only` there, and commit package-lock.json";
-                Err(vec![self.placed(problem, span).help(help)])
-            }
-            _ => Ok(None),
-        }
-    }
-
     /// QuickJS as a dynamic library, for worlds without asynchronous functions; the smaller of two.
     ///
     /// # Errors
@@ -147,10 +114,7 @@ impl Gatherer<'_> {
     /// Files of a fetched toolchain, by their plain names in a tree.
     ///
     /// # Errors
-    /// The toolchain can't be had, or a file of it can't be read.
-    ///
-    /// # Panics
-    /// Two of the files have one name.
+    /// The toolchain can't be had, a file of it can't be read, or two of the files have one name.
     pub fn toolchain_files(
         &mut self,
         toolchain: &str,
@@ -167,7 +131,11 @@ impl Gatherer<'_> {
                 vec![self.placed(Diagnostic::error("missing-toolchain", message).help(help), span)]
             })?;
             let name = RelPath::new(file.file_name()).expect("a name of a path");
-            tree.merge(None, &self.file_as_read(&name, &bytes)).expect("rules name files of different names");
+            tree.merge(None, &self.file_as_read(&name, &bytes)).map_err(|_| {
+                let message = format!("`{}` holds two files called `{name}`", mounted.directory.display());
+                let help = format!("point to the {toolchain} itself, not to a directory around it");
+                vec![self.placed(Diagnostic::error("missing-toolchain", message).help(help), span)]
+            })?;
         }
         Ok(tree)
     }

@@ -6,6 +6,7 @@ mod command;
 mod component;
 mod go;
 mod listed;
+mod packages;
 mod script;
 mod sources;
 
@@ -29,7 +30,7 @@ use crate::plan::Plan;
 use crate::session::Environment;
 use crate::toolchain::provision::{LOCKFILE, Lock, Notice};
 
-pub use component::languages;
+pub use component::{languages, rust_targets};
 pub use script::script_targets;
 
 /// What gathering works with.

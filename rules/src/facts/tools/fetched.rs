@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use run_engine::action::MountedTree;
@@ -10,6 +11,7 @@ use super::super::gatherer::Gathers;
 use super::Tools;
 use crate::diagnostic::Diagnostic;
 use crate::manifest::Language;
+use crate::toolchain::ToolchainError;
 use crate::toolchain::provision::{Choice, Notice, PINS, Packages, Pin, choose, find_pin};
 
 impl Tools<'_> {
@@ -28,8 +30,10 @@ impl Tools<'_> {
         let tree = match choose(pin, Some(self.manifest), self.lock).map_err(|e| vec![self.placed(e, span)])? {
             Choice::Installed(path) => {
                 let directory = self.root.join(path);
-                self.toolchains.at(pin.name, &directory).map_err(|e| self.problem(&e, Some(span)))?
+                let found = is_at(pin, &directory).and_then(|()| self.toolchains.at(pin.name, &directory));
+                found.map_err(|e| self.problem(&e, self.chosen_at(pin).as_ref().or(Some(span))))?
             }
+            Choice::Rustup => unreachable!("rules ask for Rust by itself"),
             Choice::Fetched { version, digest } => self.in_store(pin, &version, &digest, span)?,
         };
         self.fetched.insert(pin.name, Arc::clone(&tree));
@@ -67,13 +71,28 @@ impl Tools<'_> {
         })
     }
 
+    /// Where run.toml says which of a toolchain is to be used.
+    fn chosen_at(&self, pin: &Pin) -> Option<Range<usize>> {
+        pin.chosen_by.iter().find_map(|table| Some(self.manifest.toolchains.get(table)?.said().span.clone()))
+    }
+
     /// A problem that has a place of its own keeps it.
-    fn placed(&self, problem: Diagnostic, span: &Range<usize>) -> Diagnostic {
+    pub(super) fn placed(&self, problem: Diagnostic, span: &Range<usize>) -> Diagnostic {
         match problem.labels.is_empty() {
             true => problem.at(&self.manifest.file, span.clone(), ""),
             false => problem,
         }
     }
+}
+
+/// Whether a directory is where a toolchain is installed. What it is not would be read from end to end.
+fn is_at(pin: &Pin, directory: &Path) -> Result<(), ToolchainError> {
+    if directory.join(pin.proof).is_file() {
+        return Ok(());
+    }
+    let what = format!("`{}` holds no {}: there is no `{}` in it", directory.display(), pin.name, pin.proof);
+    let help = format!("point `path` to the directory that has it, or leave it out: {} is fetched then", pin.name);
+    Err(ToolchainError::new(what, help))
 }
 
 /// The toolchains that components in these languages may need.

@@ -1,6 +1,7 @@
 //! [`Tools`]: the toolchains that targets are made with, each looked for on this machine once.
 
 mod fetched;
+pub mod rust;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,13 +11,11 @@ use std::sync::Arc;
 use run_engine::action::{Beside, MountedTree};
 use run_engine::files::stamp::Stamp;
 use run_engine::path::RelPath;
-use run_engine::sandbox::system;
 
 use super::Surroundings;
 use super::gatherer::Gathers;
-use crate::cargo::{RustToolchain, WasmTarget};
 use crate::diagnostic::Diagnostic;
-use crate::manifest::{self, Command, Language, Manifest};
+use crate::manifest::{Command, Manifest};
 use crate::session::Environment;
 use crate::toolchain::provision::{Lock, Notice};
 use crate::toolchain::{HostFile, ToolchainError, Toolchains, answers, base, cc, find_in, links_on};
@@ -106,48 +105,6 @@ impl<'a> Tools<'a> {
         self.find(&extra).map_err(|e| self.problem(&e, Some(&command.name.span)))
     }
 
-    /// The Rust that this project is compiled with.
-    ///
-    /// # Errors
-    /// There is none, or it can't compile for `target`.
-    pub fn rust(&mut self, target: WasmTarget, span: &Range<usize>) -> Gathers<Arc<MountedTree>> {
-        if let Some(tree) = self.rust.get(target.triple()) {
-            return Ok(Arc::clone(tree));
-        }
-        let told = |d: Diagnostic| vec![d.at(&self.manifest.file, span.clone(), "")];
-        let found = self.locate_rust(target).map_err(told)?;
-        let unreadable = |e: std::io::Error| {
-            let message = format!("the toolchain in `{}` can't be read: {e}", found.sysroot.display());
-            vec![Diagnostic::error("missing-toolchain", message).at(&self.manifest.file, span.clone(), "")]
-        };
-        let mut files = Vec::new();
-        for file in found.files().map_err(unreadable)? {
-            let text = file.to_str().ok_or_else(|| unreadable(std::io::Error::other("a name in it is not UTF-8")))?;
-            files.push(RelPath::new(text).map_err(|e| unreadable(std::io::Error::other(e.to_string())))?);
-        }
-        let tree = self
-            .rust_libraries(&found.sysroot, &files)
-            .and_then(|libraries| self.toolchains.in_place("rust", &found.sysroot, &files, &libraries))
-            .map_err(|e| self.problem(&e, Some(span)))?;
-        self.rust.insert(target.triple(), Arc::clone(&tree));
-        Ok(tree)
-    }
-
-    /// What a Rust's programs load from elsewhere on this machine, the C library left out.
-    fn rust_libraries(&mut self, sysroot: &Path, files: &[RelPath]) -> Result<Vec<HostFile>, ToolchainError> {
-        let is_program = |file: &&RelPath| file.parts().any(|part| part == "bin");
-        let programs: Vec<PathBuf> = files.iter().filter(is_program).map(|file| sysroot.join(file)).collect();
-        let depends = self.watch(&programs);
-        let answer = self.toolchains.answers().get(&format!("libraries of {programs:?}"), &depends, || {
-            let shown: Vec<PathBuf> = system::files().iter().filter_map(|file| file.canonicalize().ok()).collect();
-            let own = sysroot.canonicalize().unwrap_or_else(|_| sysroot.to_owned());
-            let found: BTreeMap<String, PathBuf> = programs.iter().flat_map(|p| base::libraries(p)).collect();
-            let foreign = found.into_iter().filter(|(_, from)| !from.starts_with(&own) && !shown.contains(from));
-            Ok(answers::encode(foreign.map(|(name, from)| (format!("host/{name}"), from.display().to_string()))))
-        })?;
-        Ok(answers::decode(&answer).filter_map(host_file).collect())
-    }
-
     /// The TinyGo of this machine: the directory that its `bin` is in, known by its content.
     ///
     /// # Errors
@@ -226,76 +183,6 @@ impl<'a> Tools<'a> {
         Ok(tools)
     }
 
-    /// Asks rustc where it is, unless it has been asked and nothing that decides the answer has moved.
-    fn locate_rust(&mut self, target: WasmTarget) -> Result<RustToolchain, Diagnostic> {
-        let (root, environment) = (self.root, self.environment);
-        let tools = self.rust_environment();
-        let mut depends: Vec<PathBuf> = root
-            .ancestors()
-            .flat_map(|dir| ["rust-toolchain.toml", "rust-toolchain"].map(|name| dir.join(name)))
-            .chain(environment.watched.iter().cloned())
-            .chain(find_in(&environment.path, "rustc"))
-            .collect();
-        depends.extend(environment.path.iter().cloned());
-        if let Some(manifest::Toolchain::Path(path)) = self.manifest.toolchains.get(&Language::Rust) {
-            depends.push(root.join(&path.value).join("bin/rustc"));
-        }
-        let depends = self.watch(&depends);
-        let question = format!("rust {} {root:?} {tools:?}", target.triple());
-        let answer = self.toolchains.answers().get(&question, &depends, || {
-            let found = RustToolchain::locate(root, &tools, target)?;
-            Ok(answers::encode([
-                ("sysroot".to_owned(), found.sysroot.display().to_string()),
-                ("version".to_owned(), found.version),
-                ("host".to_owned(), found.host),
-            ]))
-        })?;
-        let said = |wanted: &str| {
-            let found = answers::decode(&answer).find(|(name, _)| *name == wanted);
-            found.map(|(_, value)| value.to_owned()).unwrap_or_default()
-        };
-        let found =
-            RustToolchain { sysroot: said("sysroot").into(), version: said("version"), host: said("host"), target };
-        self.is_rust_wanted(&found)?;
-        Ok(found)
-    }
-
-    /// What rustc is asked in: `[toolchain.rust]` beats what the machine would choose.
-    fn rust_environment(&self) -> BTreeMap<String, String> {
-        let mut tools = self.environment.tools.clone();
-        match self.manifest.toolchains.get(&Language::Rust) {
-            Some(manifest::Toolchain::Version(version)) => {
-                tools.insert("RUSTUP_TOOLCHAIN".to_owned(), version.value.clone());
-            }
-            Some(manifest::Toolchain::Path(path)) => {
-                let bin = self.root.join(&path.value).join("bin");
-                tools.insert("PATH".to_owned(), bin.display().to_string());
-            }
-            None => {}
-        }
-        tools
-    }
-
-    /// A Rust that rustup has no hand in is the one that is there, whatever was asked for.
-    fn is_rust_wanted(&self, found: &RustToolchain) -> Result<(), Diagnostic> {
-        let Some(manifest::Toolchain::Version(wanted)) = self.manifest.toolchains.get(&Language::Rust) else {
-            return Ok(());
-        };
-        let wanted = wanted.value.as_str();
-        let is_number = wanted.starts_with(|c: char| c.is_ascii_digit());
-        let is_it = found.version.split(' ').nth(1).is_some_and(|version| {
-            version.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
-        });
-        if is_it || !is_number {
-            return Ok(());
-        }
-        let message = format!("run.toml asks for Rust {wanted}, and this machine's is another");
-        Err(Diagnostic::error("missing-toolchain", message)
-            .note(format!("`rustc` is `{}`, in `{}`", found.version, found.sysroot.display()))
-            .help(format!("install it with rustup: `rustup toolchain install {wanted}`"))
-            .help("or change `version` in `[toolchain.rust]`"))
-    }
-
     /// Notes what decides where these paths lead, and says what that is. A tool may be reached by a chain of links, any of
     /// which may be turned to another one; and where nothing is, something may come to be.
     fn watch<'p>(&mut self, paths: impl IntoIterator<Item = &'p PathBuf>) -> Vec<PathBuf> {
@@ -307,12 +194,9 @@ impl<'a> Tools<'a> {
     }
 
     fn problem(&self, e: &ToolchainError, span: Option<&Range<usize>>) -> Vec<Diagnostic> {
-        let mut diagnostic = Diagnostic::error("missing-toolchain", &e.what);
-        diagnostic.notes.clone_from(&e.notes);
-        diagnostic.helps.clone_from(&e.helps);
         match span {
-            Some(span) => vec![diagnostic.at(&self.manifest.file, span.clone(), "")],
-            None => vec![diagnostic],
+            Some(span) => vec![self.placed(e.diagnostic(), span)],
+            None => vec![e.diagnostic()],
         }
     }
 }

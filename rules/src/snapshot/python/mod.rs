@@ -49,6 +49,9 @@ const HELPERS: &str = "bundled.tar.zst";
 /// Where a program's files are while it is loaded.
 const PROJECT: &str = "project";
 
+/// Where packages that other people wrote are then.
+const SITE: &str = "site-packages";
+
 /// The interface that holds the function that is rehearsed; the component does not keep it.
 const INIT: &str = "exports";
 
@@ -84,6 +87,8 @@ pub struct Program<'a> {
     pub files: BTreeMap<String, Vec<u8>>,
     /// The directories in which modules are looked for, in order; the project's own is empty.
     pub roots: Vec<String>,
+    /// The files of packages that other people wrote, by path: looked for after its own.
+    pub packages: BTreeMap<String, Vec<u8>>,
     /// The module whose classes are the component's exports: `app`, `package.app`.
     pub module: &'a str,
 }
@@ -103,8 +108,9 @@ pub fn snapshot(
 ) -> Result<(Vec<u8>, Vec<u8>), Stopped> {
     let bound = Bound::new(program.world).map_err(|e| Refused(e.to_string()))?;
     let path = program.roots.iter().map(|root| format!("/{PROJECT}/{root}").trim_end_matches('/').to_owned());
-    let path: Vec<String> =
-        ["/python".to_owned(), "/world".to_owned()].into_iter().chain(path).chain(["/bundled".to_owned()]).collect();
+    let packages = (!program.packages.is_empty()).then(|| format!("/{SITE}"));
+    let first = ["/python", "/world"].map(str::to_owned).into_iter();
+    let path: Vec<String> = first.chain(path).chain(packages).chain(["/bundled".to_owned()]).collect();
     let env = [
         ("PYTHONUNBUFFERED", "1".to_owned()),
         // There is nowhere to write to.
@@ -116,7 +122,7 @@ pub fn snapshot(
     let rehearsal = Rehearsal {
         component: open,
         env: env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-        files: Arc::new(disk(runtime, &bound, entry, program.files).map_err(Refused)?),
+        files: Arc::new(disk(runtime, &bound, entry, program.files, program.packages).map_err(Refused)?),
         functions: vec![],
         cancel,
     };
@@ -133,7 +139,13 @@ pub fn snapshot(
     Ok((sealed, stage.output()))
 }
 
-fn disk(runtime: &Runtime, bound: &Bound, entry: String, files: BTreeMap<String, Vec<u8>>) -> Result<Disk, String> {
+fn disk(
+    runtime: &Runtime,
+    bound: &Bound,
+    entry: String,
+    files: BTreeMap<String, Vec<u8>>,
+    packages: BTreeMap<String, Vec<u8>>,
+) -> Result<Disk, String> {
     let mut disk = Disk::default();
     unpack_into(&mut disk, "python", unpacked(runtime, STANDARD)?)?;
     unpack_into(&mut disk, "bundled", unpacked(runtime, HELPERS)?)?;
@@ -141,8 +153,10 @@ fn disk(runtime: &Runtime, bound: &Bound, entry: String, files: BTreeMap<String,
         disk.insert(&format!("world/{path}"), text.into());
     }
     disk.insert(&format!("world/{}.py", bindings::ENTRY), entry.into());
-    for (path, bytes) in files {
-        disk.insert(&format!("{PROJECT}/{path}"), bytes.into());
+    for (directory, files) in [(PROJECT, files), (SITE, packages)] {
+        for (path, bytes) in files {
+            disk.insert(&format!("{directory}/{path}"), bytes.into());
+        }
     }
     Ok(disk)
 }
@@ -192,7 +206,8 @@ fn explain(message: &str, output: &[u8], promises: &[bindings::Promise]) -> Refu
     if own.lines().last().is_some_and(|line| line.starts_with("ModuleNotFoundError: ")) {
         text.push_str(
             "\nhelp: make the module one of the component's files, in a directory where modules are looked for; a package of \
-             pure Python can be put there by `pip install --target`, one with native code can't be loaded",
+             pure Python is fetched when `requirements.txt` beside the sources names it with its version and digest, one with \
+             native code can't be loaded",
         );
     }
     Refused::after(before.as_bytes(), &text)
@@ -214,7 +229,7 @@ mod tests {
             "hi\nTraceback (most recent call last):\n  File \"src/app.py\", line 1, in <module>\n    import gone\n\
              ModuleNotFoundError: No module named 'gone'"
         );
-        assert!(help.contains("pip install --target"), "{help}");
+        assert!(help.contains("`requirements.txt`"), "{help}");
     }
 
     #[test]

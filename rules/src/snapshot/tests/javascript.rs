@@ -6,39 +6,20 @@ use super::*;
 use crate::builtin;
 use crate::snapshot::javascript::{self, Program as Script};
 use crate::snapshot::modules::Modules;
-use crate::snapshot::{Engine, Refused, Stopped};
 
 fn quickjs() -> Vec<u8> {
     crate_file("componentize-qjs", "0.4.5", "prebuilt/runtime-opt-size-sync.wasm")
 }
 
-/// An engine, and its opened form compiled.
-pub(super) struct Ready {
-    pub(super) world: World,
-    engine: Engine,
-    open: Component,
-}
-
 #[track_caller]
-pub(super) fn ready(wit: &str) -> Ready {
-    let world = world(wit);
-    let engine = javascript::engine(&world, &quickjs()).unwrap_or_else(|e| panic!("{e}"));
-    let open = runtime().compile(&engine.open).unwrap();
-    Ready { world, engine, open }
+pub(super) fn ready(wit: &str) -> Ready<Vec<u8>> {
+    Ready::new(world(wit), quickjs(), |world, runtime| javascript::engine(world, runtime))
 }
 
-impl Ready {
+impl Ready<Vec<u8>> {
     pub(super) fn load(&self, sources: &[(&str, &str)]) -> Result<(Vec<u8>, Vec<u8>), Stopped> {
         let script = Script { world: &self.world, modules: Modules::new(files(sources)), entry: sources[0].0 };
         javascript::snapshot(&self.engine.linked, &self.open, script, &Cancel::new())
-    }
-
-    #[track_caller]
-    fn refusal(&self, source: &str) -> String {
-        match self.load(&[("src/app.js", source)]) {
-            Err(Stopped::Program(Refused(message))) => message,
-            other => panic!("it was not refused: {other:?}"),
-        }
     }
 }
 
@@ -106,7 +87,7 @@ fn every_type_goes_in_and_comes_out() {
     let (again, said_again) = ready.load(&sources).unwrap();
     assert!(bytes == again && said == said_again, "the same program gives the same component");
     assert!(
-        javascript::engine(&ready.world, &quickjs()).unwrap() == ready.engine,
+        javascript::engine(&ready.world, &ready.runtime).unwrap() == ready.engine,
         "and the same world the same engine"
     );
     expect_digests(
@@ -152,7 +133,7 @@ world calc { import other: func(); export math; export started-at: func() -> u64
 #[test]
 fn what_is_wrong_with_a_program_is_said_in_its_own_terms() {
     let ready = ready(CALC);
-    let refusal = |source| ready.refusal(source);
+    let refusal = |source| refused(ready.load(&[("src/app.js", source)]));
     assert_eq!(
         refusal("import './gone.js';"),
         "`src/app.js` imports `./gone.js`, but there is no file `src/gone.js` among the component's sources"
@@ -200,6 +181,60 @@ fn commands_and_http_handlers_are_programs_too() {
     let interface = validate::validate(&bytes, Some(&web.world)).unwrap_or_else(|e| panic!("{e}"));
     let leaked = interface.wit.contains("module-loader") || interface.wit.contains("init");
     assert!(!leaked, "{}", interface.wit);
+}
+
+#[test]
+fn a_function_fails_by_what_it_throws_and_an_error_is_a_bug() {
+    let ready = ready(
+        "package demo:fail; interface api {
+           resource thing { constructor(); get: func(which: u8) -> result<u8, string>; make: static func() -> result<u8, string>; }
+           type why = string; type answer = result<u8, why>;
+           text: func(which: u8) -> answer; number: func(which: u8) -> result<u8, u8>; none: func(which: u8) -> result;
+         }
+         world fail { export api; export own: func(which: u8) -> result<u8, string>; export get: func(which: u8) -> result<u8, string>; }",
+    );
+    let source = "
+        function go(which) {
+          switch (which) {
+            case 0: return 1;
+            case 1: throw 'text';
+            case 2: throw new TypeError('a bug');
+            case 3: throw Object.assign(new Error('said'), { payload: 'of it' });
+            case 4: throw 7;
+            case 5: throw { payload: 7 };
+          }
+        }
+        class Thing {
+          #secret = go;
+          get(which) { return this.#secret(which); }
+          static make() { return go(2); }
+          inner() { try { this.get(2); } catch (e) { throw e.constructor.name; } }
+        }
+        export const api = { Thing, text(which) { return this.number(which); }, number: go, none: go };
+        export { go as own };
+        export const get = (which) => (which === 9 ? new Thing().inner() : new Thing().get(which));";
+    let (bytes, _) = ready.load(&[("src/app.js", source)]).unwrap_or_else(|e| panic!("{e:?}"));
+    let program = Program::new(checked(&ready.world, &bytes));
+    for (function, which, expected) in [
+        ("text", "0", "ok(1)"),
+        ("text", "1", "err(\"text\")"),
+        ("text", "3", "err(\"of it\")"),
+        ("own", "1", "err(\"text\")"),
+        ("get", "1", "err(\"text\")"),
+        ("get", "9", "err(\"TypeError\")"),
+        ("number", "4", "err(7)"),
+        ("number", "5", "err(7)"),
+    ] {
+        assert_eq!(value(&call(&program, function, &[which])), expected, "{function} {which}");
+    }
+    for function in ["text", "own", "get", "number", "none"] {
+        let outcome = call(&program, function, &["2"]);
+        assert!(matches!(outcome.ending, Ending::Trapped(_)), "{function}: {:?}", outcome.ending);
+        let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
+        assert!(said.contains("a bug") && said.contains("src/app.js:6"), "{function}: {said}");
+    }
+    // A text is no number.
+    assert!(matches!(call(&program, "number", &["1"]).ending, Ending::Trapped(_)));
 }
 
 #[test]

