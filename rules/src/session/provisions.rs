@@ -10,13 +10,13 @@ use run_engine::digest::DigestFunction;
 
 use super::options::Options;
 use super::{OpenError, read_manifest, store_dir};
+use crate::cargo::WasmTarget;
 use crate::diagnostic::Diagnostic;
 use crate::facts::files::ProjectFiles;
-use crate::cargo::WasmTarget;
 use crate::facts::{languages, lock, rust_targets, tools};
 use crate::manifest::{Language, Manifest};
-use crate::toolchain::provision::{Choice, LOCKFILE, Lock, Locked, Notice, PINS, Pin, Soundness, choose, find_pin};
 use crate::toolchain::Toolchains;
+use crate::toolchain::provision::{Choice, LOCKFILE, Lock, Locked, Notice, PINS, Pin, Soundness, choose, find_pin};
 
 /// The toolchains of a machine, and of a project where there is one.
 #[derive(Debug)]

@@ -35,10 +35,16 @@ impl Provisions {
         Ok(())
     }
 
-    fn add_rust_target(&self, target: WasmTarget, missing: Diagnostic, tell: &dyn Fn(&Notice)) -> Result<(), Diagnostic> {
+    fn add_rust_target(
+        &self,
+        target: WasmTarget,
+        missing: Diagnostic,
+        tell: &dyn Fn(&Notice),
+    ) -> Result<(), Diagnostic> {
         let (environment, triple) = (&self.options.environment, target.triple());
         let Some(rustup) = find_in(&environment.path, "rustup") else {
-            let help = "this machine has no rustup: install it, see https://rustup.rs, or get it where this Rust was got";
+            let help =
+                "this machine has no rustup: install it, see https://rustup.rs, or get it where this Rust was got";
             return Err(Diagnostic { helps: vec![help.to_owned()], ..missing });
         };
         if self.options.offline {
@@ -48,7 +54,8 @@ impl Provisions {
         let mut command = Command::new(rustup);
         command.args(["target", "add", triple]).current_dir(&self.options.root).stdin(Stdio::null());
         command.env_clear().envs(environment_of(self.manifest(), &self.options.root, environment));
-        let failed = |why: String| Diagnostic::error("missing-wasm-target", format!("rustup could not add `{triple}`: {why}"));
+        let failed =
+            |why: String| Diagnostic::error("missing-wasm-target", format!("rustup could not add `{triple}`: {why}"));
         let help = "check that rustup works and reaches its server, and the proxy that it is configured with";
         let done = command.envs(&environment.clients.env).output().map_err(|e| failed(e.to_string()).help(help))?;
         if !done.status.success() {

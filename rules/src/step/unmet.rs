@@ -119,8 +119,10 @@ mod tests {
         let of = "(func (export \"demo:shop/prices@1.0.0#of\") (param i32 i32) (result i32) (i32.const 0))";
         check(
             &format!("(module {of} (func (export \"total\") (result i64) (i64.const 0)))"),
-            &["`demo:shop/prices@1.0.0` exports  till.open: func() -> till `demo:shop/prices@1.0.0#[static]till.open`, and the \
-               module has no function of that name"],
+            &[
+                "`demo:shop/prices@1.0.0` exports  till.open: func() -> till `demo:shop/prices@1.0.0#[static]till.open`, and the \
+               module has no function of that name",
+            ],
         );
     }
 }

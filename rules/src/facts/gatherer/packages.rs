@@ -20,8 +20,10 @@ impl Gatherer<'_> {
     pub fn node_modules(&mut self, asked: &Asked<'_>) -> Gathers<Option<Arc<MountedTree>>> {
         let directory = self.source_directory(asked)?;
         let span = &asked.source.path.span;
-        let (manifest, lock) =
-            (self.beside(directory.as_ref(), "package.json", span)?, self.beside(directory.as_ref(), "package-lock.json", span)?);
+        let (manifest, lock) = (
+            self.beside(directory.as_ref(), "package.json", span)?,
+            self.beside(directory.as_ref(), "package-lock.json", span)?,
+        );
         let wants = |manifest: &[u8]| {
             let manifest: serde_json::Value = serde_json::from_slice(manifest).unwrap_or_default();
             manifest["dependencies"].as_object().is_some_and(|dependencies| !dependencies.is_empty())
@@ -51,7 +53,8 @@ impl Gatherer<'_> {
         let wanted = wanted.filter(|(_, dependencies)| !dependencies.is_empty());
         let Some((file, bytes)) = self.beside(directory.as_ref(), "requirements.txt", span)? else {
             let Some((file, _)) = wanted else { return Ok(None) };
-            let problem = Diagnostic::error("missing-lockfile", format!("there is no `requirements.txt` beside `{file}`"));
+            let problem =
+                Diagnostic::error("missing-lockfile", format!("there is no `requirements.txt` beside `{file}`"));
             let help = "run `uv pip compile --generate-hashes --python-version 3.14 pyproject.toml -o requirements.txt` there, \
                         or `pip-compile --generate-hashes`, and commit what it writes";
             return Err(vec![self.placed(problem, span).help(help)]);
@@ -62,9 +65,12 @@ impl Gatherer<'_> {
             if let Some(unmet) = requirements.unmet(texts, &[]) {
                 let place = dependencies.iter().find(|(text, _)| requirements.unmet([text.as_str()], &[]).is_some());
                 let problem = Diagnostic::error("stale-lockfile", format!("`{manifest}` requires {unmet}"));
-                let problem = problem.help(format!("write `{file}` anew: `uv pip compile --generate-hashes --python-version 3.14`"));
+                let problem = problem
+                    .help(format!("write `{file}` anew: `uv pip compile --generate-hashes --python-version 3.14`"));
                 let place = place.and_then(|(_, span)| span.clone());
-                return Err(vec![place.into_iter().fold(problem, |problem, span| problem.at(manifest.as_str(), span, ""))]);
+                return Err(vec![
+                    place.into_iter().fold(problem, |problem, span| problem.at(manifest.as_str(), span, "")),
+                ]);
             }
         }
         if requirements.is_empty() {
@@ -76,7 +82,12 @@ impl Gatherer<'_> {
     }
 
     /// A file in a directory, and its bytes; nothing where there is none.
-    fn beside(&self, directory: Option<&RelPath>, name: &str, span: &Range<usize>) -> Gathers<Option<(RelPath, Vec<u8>)>> {
+    fn beside(
+        &self,
+        directory: Option<&RelPath>,
+        name: &str,
+        span: &Range<usize>,
+    ) -> Gathers<Option<(RelPath, Vec<u8>)>> {
         let file = under(directory, &RelPath::new(name).expect("a plain name"));
         let found = self.files.bytes(&file).map_err(|e| vec![self.unreadable(&file, span, &e)])?;
         Ok(found.map(|bytes| (file, bytes)))

@@ -203,8 +203,12 @@ pub fn held(parts: &[RustPart], lock: &Lock) -> Result<(), Diagnostic> {
         };
         let wanted = &locked.version;
         let install = match differ {
-            true => format!("install it, `rustup toolchain install {wanted}`, and ask for it in run.toml: `toolchain.rust.version = \"{wanted}\"`"),
-            false => format!("install it again: `rustup toolchain uninstall {wanted}`, then `rustup toolchain install {wanted}`"),
+            true => format!(
+                "install it, `rustup toolchain install {wanted}`, and ask for it in run.toml: `toolchain.rust.version = \"{wanted}\"`"
+            ),
+            false => format!(
+                "install it again: `rustup toolchain uninstall {wanted}`, then `rustup toolchain install {wanted}`"
+            ),
         };
         return Err(Diagnostic::error("other-bytes", message)
             .note(format!("wanted {}", locked.digest))
@@ -233,7 +237,8 @@ mod tests {
             lock.put(Locked { name, platform, version, source: "rustup".to_owned(), digest });
         };
         put(&mut lock, part("rust", "1.95.0", "0"));
-        let told = |parts: &[RustPart]| held(parts, &lock).map_err(|problem| format!("{}: {}", problem.code, problem.message));
+        let told =
+            |parts: &[RustPart]| held(parts, &lock).map_err(|problem| format!("{}: {}", problem.code, problem.message));
         assert_eq!(told(&[part("rust", "1.95.0", "0")]), Ok(()));
         let other = "other-bytes: this machine's rust 1.95.0 has other bytes than run.lock.toml has";
         assert_eq!(told(&[part("rust", "1.95.0", "1")]), Err(other.to_owned()));

@@ -14,8 +14,8 @@ use wasmtime::component::Component;
 use super::{Engine, Refused, Stopped};
 use crate::builtin::Builtin;
 use crate::host::{Ending, OptLevel, Outcome, Program, Runtime};
-use crate::step::{StepError, validate};
 use crate::step::wit::{self, World};
+use crate::step::{StepError, validate};
 use crate::value::{find_function, parse_arguments, to_wave};
 
 fn runtime() -> &'static Runtime {

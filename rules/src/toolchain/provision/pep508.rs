@@ -63,7 +63,8 @@ impl Requirement {
         let package = package.trim();
         let is_named = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let (name, rest) = package.split_at(package.find(|c| !is_named(c)).unwrap_or(package.len()));
-        let is_name = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.ends_with(|c: char| c.is_ascii_alphanumeric());
+        let is_name = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.ends_with(|c: char| c.is_ascii_alphanumeric());
         if !is_name {
             return Err(format!("`{}` is no name of a package", package.escape_debug()));
         }
@@ -77,7 +78,10 @@ impl Requirement {
         let rest = rest.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or(rest);
         let versions = match rest.starts_with('@') {
             true => None,
-            false => Some(rest.parse::<VersionSpecifiers>().map_err(|e| e.to_string().lines().next().unwrap_or_default().to_owned())?),
+            false => Some(
+                rest.parse::<VersionSpecifiers>()
+                    .map_err(|e| e.to_string().lines().next().unwrap_or_default().to_owned())?,
+            ),
         };
         let marker = if marker.trim().is_empty() { Marker::And(vec![]) } else { Words::of(marker)?.whole()? };
         Ok(Self { name: normal(name), extras, versions, marker })
@@ -126,7 +130,9 @@ impl Value {
     fn known(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
-            Self::Name(name) => GUEST.iter().find(|(known, _)| known == name).map_or(String::new(), |(_, text)| (*text).to_owned()),
+            Self::Name(name) => {
+                GUEST.iter().find(|(known, _)| known == name).map_or(String::new(), |(_, text)| (*text).to_owned())
+            }
         }
     }
 }

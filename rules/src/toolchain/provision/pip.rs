@@ -31,7 +31,8 @@ impl Client<'_> {
         let site = self.into.join("site");
         command.arg("--target").arg(&site).arg("-r").arg(&list);
         if let Some(complaint) = self.attempt(command, "pip")? {
-            let told = mismatch(&complaint.lines, requirements).or_else(|| nothing_fits(&complaint.lines, requirements));
+            let told =
+                mismatch(&complaint.lines, requirements).or_else(|| nothing_fits(&complaint.lines, requirements));
             return Err(told.unwrap_or_else(|| {
                 complaint.shown("pip", "the packages of requirements.txt").coded("unfetched-packages")
             }));
@@ -96,13 +97,15 @@ fn after<'l>(line: &'l str, word: &str) -> Option<Vec<&'l str>> {
 fn nothing_fits(lines: &[String], requirements: &Requirements) -> Option<ToolchainError> {
     let line = lines.iter().find(|line| line.contains("No matching distribution found for"))?;
     let package = line.rsplit_once(" for ")?.1.split_whitespace().next()?.to_owned();
-    let mut silent = lines.iter().filter(|line| line.contains("after connection broken") || line.contains("Could not fetch URL"));
+    let mut silent =
+        lines.iter().filter(|line| line.contains("after connection broken") || line.contains("Could not fetch URL"));
     if let Some(why) = silent.next() {
         let why = why.split_once("broken by ").map_or(why.as_str(), |(_, why)| why).trim_matches(['\'', ':']);
         let why = why.rsplit_once("object at 0x").and_then(|(_, why)| why.split_once(": ")).map_or(why, |(_, why)| why);
         let why = why.split(": /").next().unwrap_or(why).trim_matches(['\'', ')']);
         let help = "check the network, and pip's configuration: index, proxy, certificates; what was fetched once needs neither";
-        let error = ToolchainError::new(format!("PyPI can't be reached for {package}"), help).coded("unfetched-packages");
+        let error =
+            ToolchainError::new(format!("PyPI can't be reached for {package}"), help).coded("unfetched-packages");
         return Some(placed(error, requirements, &package).noted(format!("pip says: {why}")));
     }
     let versions = lines.iter().find_map(|line| line.split_once("(from versions: ")?.1.strip_suffix(')'));
@@ -138,7 +141,9 @@ fn native(site: &Path, below: &Path) -> io::Result<Option<PathBuf>> {
             if let Some(found) = native(site, &path)? {
                 return Ok(Some(found));
             }
-        } else if path.extension().is_some_and(|end| NATIVE.iter().any(|native| end == *native)) || path.to_string_lossy().contains(".so.") {
+        } else if path.extension().is_some_and(|end| NATIVE.iter().any(|native| end == *native))
+            || path.to_string_lossy().contains(".so.")
+        {
             return Ok(Some(path));
         }
     }
@@ -164,7 +169,8 @@ fn complete(package: &Path, requirements: &Requirements) -> io::Result<Result<()
     Ok(match requirements.unmet(required, &requirements.extras_of(name)) {
         None => Ok(()),
         Some(unmet) => {
-            let help = "lock all that is required: `uv pip compile --generate-hashes`, or `pip-compile --generate-hashes`";
+            let help =
+                "lock all that is required: `uv pip compile --generate-hashes`, or `pip-compile --generate-hashes`";
             let error = ToolchainError::new(format!("`{name}` requires {unmet}"), help).coded("stale-lockfile");
             Err(placed(error, requirements, name))
         }
@@ -175,7 +181,8 @@ fn complete(package: &Path, requirements: &Requirements) -> io::Result<Result<()
 fn tidy(site: &Path, package: &str) -> io::Result<()> {
     let record = fs::read_to_string(site.join(package).join("RECORD")).unwrap_or_default();
     let outside = record.lines().filter_map(|line| line.strip_prefix("../../")?.split(',').next());
-    let programs: Vec<&str> = outside.filter(|path| path.strip_prefix("bin/").is_some_and(|name| !name.contains('/'))).collect();
+    let programs: Vec<&str> =
+        outside.filter(|path| path.strip_prefix("bin/").is_some_and(|name| !name.contains('/'))).collect();
     let own = OF_PIP.iter().map(|name| format!("{package}/{name}"));
     for file in programs.iter().map(ToString::to_string).chain(own) {
         match fs::remove_file(site.join(file)) {
@@ -222,7 +229,9 @@ mod tests {
         };
         let none = "ERROR: No matching distribution found for inflection==0.5.1";
         let versions = |list: &str| {
-            format!("ERROR: Could not find a version that satisfies the requirement inflection==0.5.1 (from versions: {list})\n{none}")
+            format!(
+                "ERROR: Could not find a version that satisfies the requirement inflection==0.5.1 (from versions: {list})\n{none}"
+            )
         };
         let (code, what, _) = told(&versions("none"));
         assert_eq!(code, "native-package");
@@ -248,7 +257,10 @@ mod tests {
         write("bin/slugify", "#!/usr/bin/python3");
         write("s-1.dist-info/RECORD", "../../bin/slugify,sha256=x,239\ns/__init__.py,,\n");
         write("s-1.dist-info/INSTALLER", "pip");
-        write("s-1.dist-info/METADATA", "Name: inflection\nRequires-Dist: text-unidecode>=1.3\n\nRequires-Dist: body\n");
+        write(
+            "s-1.dist-info/METADATA",
+            "Name: inflection\nRequires-Dist: text-unidecode>=1.3\n\nRequires-Dist: body\n",
+        );
         write("s/__init__.py", "");
         assert_eq!(packages(dir.path()).unwrap(), ["s-1.dist-info"]);
         let unmet = complete(&dir.path().join("s-1.dist-info"), &requirements()).unwrap().unwrap_err();

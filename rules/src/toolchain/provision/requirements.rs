@@ -9,7 +9,8 @@ use super::pep508::{Requirement, normal};
 use crate::diagnostic::Diagnostic;
 
 /// How a file that is refused comes about anew.
-const REMEDY: &str = "write it by `uv pip compile --generate-hashes --python-version 3.14`, or by `pip-compile --generate-hashes`";
+const REMEDY: &str =
+    "write it by `uv pip compile --generate-hashes --python-version 3.14`, or by `pip-compile --generate-hashes`";
 
 /// What a `requirements.txt` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +154,12 @@ fn pinned(line: &str, span: Range<usize>) -> Result<Option<Pinned>, Diagnostic> 
                 return Err(unpinned(format!("`{}` is no digest that bytes are held to", hash.escape_debug())));
             }
             None if option.trim().is_empty() => {}
-            _ => return Err(unpinned(format!("`--{}` does not say which bytes are meant", option.trim().escape_debug()))),
+            _ => {
+                return Err(unpinned(format!(
+                    "`--{}` does not say which bytes are meant",
+                    option.trim().escape_debug()
+                )));
+            }
         }
     }
     if hashes.is_empty() {
@@ -185,7 +191,9 @@ fn lines(text: &str) -> Vec<(String, Range<usize>)> {
         at += line.len();
         let content = match content.find('#') {
             // A `#` inside a word, as in an address, is none.
-            Some(hash) if content[..hash].is_empty() || content[..hash].ends_with(char::is_whitespace) => &content[..hash],
+            Some(hash) if content[..hash].is_empty() || content[..hash].ends_with(char::is_whitespace) => {
+                &content[..hash]
+            }
             _ => content,
         };
         let (part, goes_on) = match content.strip_suffix('\\') {
@@ -247,7 +255,10 @@ mod tests {
 
     #[test]
     fn markers_are_asked_of_the_python_in_the_component() {
-        check("a==1 ; sys_platform == 'win32' --hash=HASH\nb==1 ; python_version >= '3.9' --hash=HASH", Ok("b==1 --hash=HASH\n"));
+        check(
+            "a==1 ; sys_platform == 'win32' --hash=HASH\nb==1 ; python_version >= '3.9' --hash=HASH",
+            Ok("b==1 --hash=HASH\n"),
+        );
         check("typing-extensions==4 ; python_version < '3.11'", Ok(""));
     }
 
