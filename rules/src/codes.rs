@@ -647,7 +647,8 @@ mod tests {
             } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
                 let source = std::fs::read_to_string(&path).unwrap();
                 let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or(&source);
-                for opener in ["Diagnostic::error(", "Diagnostic::warning(", "self.error(", ".discouraged("] {
+                for opener in ["Diagnostic::error(", "Diagnostic::warning(", "self.error(", ".discouraged(", ".coded("]
+                {
                     used.extend(code.split(opener).skip(1).filter_map(first_literal));
                 }
                 // A form's code is its second argument.

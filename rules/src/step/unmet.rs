@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use wasmparser::types::EntityType;
 use wasmparser::{CompositeInnerType, ValType, Validator, WasmFeatures};
 use wit_parser::abi::{AbiVariant, WasmType};
 use wit_parser::{Function, Resolve, WorldItem};
@@ -55,7 +56,7 @@ fn exports(module: &[u8]) -> Option<BTreeMap<String, String>> {
     let types = Validator::new_with_features(WasmFeatures::all()).validate_all(module).ok()?;
     let types = types.as_ref();
     let functions = types.core_exports()?.filter_map(|(name, entity)| match entity {
-        wasmparser::types::EntityType::Func(id) => match &types.get(id)?.composite_type.inner {
+        EntityType::Func(id) | EntityType::FuncExact(id) => match &types.get(id)?.composite_type.inner {
             CompositeInnerType::Func(of) => {
                 Some((name.to_owned(), shown(of.params().iter().map(val_type), of.results().iter().map(val_type))))
             }
@@ -111,9 +112,9 @@ mod tests {
                  (func (export \"totals\") (result i64) (i64.const 0)))"
             ),
             &[
+                "the world exports  total: func() -> u64 `total`, and the module has `totals`",
                 "`demo:shop/prices@1.0.0` exports  of: func(item: string) -> result<u32, string> `demo:shop/prices@1.0.0#of` as \
                  (i32, i32) -> i32, and the module has it as (i32) -> i32",
-                "the world exports  total: func() -> u64 `total`, and the module has `totals`",
             ],
         );
         let of = "(func (export \"demo:shop/prices@1.0.0#of\") (param i32 i32) (result i32) (i32.const 0))";

@@ -191,7 +191,7 @@ fn a_function_fails_by_what_it_throws_and_an_error_is_a_bug() {
            type why = string; type answer = result<u8, why>;
            text: func(which: u8) -> answer; number: func(which: u8) -> result<u8, u8>; none: func(which: u8) -> result;
          }
-         world fail { export api; export own: func(which: u8) -> result<u8, string>; export get: func(which: u8) -> result<u8, string>; }",
+         world fail { export api; export mine: func(which: u8) -> result<u8, string>; export get: func(which: u8) -> result<u8, string>; }",
     );
     let source = "
         function go(which) {
@@ -211,7 +211,7 @@ fn a_function_fails_by_what_it_throws_and_an_error_is_a_bug() {
           inner() { try { this.get(2); } catch (e) { throw e.constructor.name; } }
         }
         export const api = { Thing, text(which) { return this.number(which); }, number: go, none: go };
-        export { go as own };
+        export { go as mine };
         export const get = (which) => (which === 9 ? new Thing().inner() : new Thing().get(which));";
     let (bytes, _) = ready.load(&[("src/app.js", source)]).unwrap_or_else(|e| panic!("{e:?}"));
     let program = Program::new(checked(&ready.world, &bytes));
@@ -219,7 +219,7 @@ fn a_function_fails_by_what_it_throws_and_an_error_is_a_bug() {
         ("text", "0", "ok(1)"),
         ("text", "1", "err(\"text\")"),
         ("text", "3", "err(\"of it\")"),
-        ("own", "1", "err(\"text\")"),
+        ("mine", "1", "err(\"text\")"),
         ("get", "1", "err(\"text\")"),
         ("get", "9", "err(\"TypeError\")"),
         ("number", "4", "err(7)"),
@@ -227,7 +227,7 @@ fn a_function_fails_by_what_it_throws_and_an_error_is_a_bug() {
     ] {
         assert_eq!(value(&call(&program, function, &[which])), expected, "{function} {which}");
     }
-    for function in ["text", "own", "get", "number", "none"] {
+    for function in ["text", "mine", "get", "number", "none"] {
         let outcome = call(&program, function, &["2"]);
         assert!(matches!(outcome.ending, Ending::Trapped(_)), "{function}: {:?}", outcome.ending);
         let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
