@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+use run_rules::step::wit;
 use wit_bindgen_core::{Files, WorldGenerator as _};
-use wit_parser::Resolve;
 
 /// Each crate of this repository that has bindings of its own: its project, its directory there, and the world its code
 /// is written against. The project's `wit/` has that world.
@@ -35,14 +35,17 @@ pub(crate) fn write(project: &Path, name: &str, world: &str) {
     fs::write(project.join(name).join("src/bindings.rs"), text).expect("bindings can be written");
 }
 
-/// The Rust source by which a guest of `world` talks to its host.
-fn bindings(wit: &Path, world: &str) -> String {
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(wit).expect("the WIT parses");
-    let world = resolve.select_world(&[package], Some(world)).expect("the WIT has this world");
+/// The Rust source by which a guest of `world` talks to its host. WASI is known without its WIT, as it is to `run`.
+fn bindings(directory: &Path, world: &str) -> String {
+    let files = super::below(directory, Path::new(""));
+    let files = files.into_iter().map(|file| {
+        let text = fs::read(directory.join(&file)).expect("WIT can be read");
+        (file.display().to_string(), text)
+    });
+    let mut world = wit::world(&files.collect(), Some(world)).expect("the WIT has this world");
     let opts = wit_bindgen_rust::Opts { generate_all: true, format: true, ..Default::default() };
     let mut files = Files::default();
-    opts.build().generate(&mut resolve, world, &mut files).expect("Rust can express these types");
+    opts.build().generate(&mut world.resolve, world.id, &mut files).expect("Rust can express these types");
     let (_, source) = files.iter().next().expect("one file per world");
     String::from_utf8(source.to_vec()).expect("Rust source is UTF-8")
 }
