@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
 pub(crate) mod bindings;
+pub(crate) mod serve;
 pub(crate) mod story;
 
 /// The binary.
@@ -250,6 +251,18 @@ fn after_each(text: &str, mark: &str, goes: impl Fn(char) -> bool, instead: &str
         redacted.push_str(part.trim_start_matches(&goes));
     }
     redacted
+}
+
+/// Every file of a directory that is below `part` of it, in order.
+pub(crate) fn below(directory: &Path, part: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory.join(part)).expect("a directory can be listed");
+    let mut entries: Vec<_> = entries.map(|entry| part.join(entry.expect("an entry").file_name())).collect();
+    entries.sort();
+    let files = |entry: PathBuf| match directory.join(&entry).is_dir() {
+        true => below(directory, &entry),
+        false => vec![entry],
+    };
+    entries.into_iter().flat_map(files).collect()
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -12,6 +12,8 @@
 //! - `write FILE TEXT`; `edit FILE OLD NEW`, once in the file; `sneak FILE OLD NEW`, which restores the time of the edit;
 //! - `bindings CRATE WORLD`, which writes the crate's `src/bindings.rs` for a world of `wit/`, as `wit-bindgen` would;
 //! - `toolchains NAME…`, which brings compilers that are fetched, from the user's own store;
+//! - `request FILE METHOD PATH [BODY]`, which hands a request to a handler of HTTP and shows the response: its status, its
+//!   headers, and after an empty line its body;
 //! - `ran COMMAND…`, which is `run v2 COMMAND… --json` told in short: the actions that were executed, in alphabetical order.
 
 use std::fs;
@@ -21,7 +23,8 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::{Ended, Workspace, is_updating, words};
+use super::serve::Server;
+use super::{Ended, Workspace, below, is_updating, words};
 
 /// Runs every story of a directory of this repository, and compares each with itself.
 #[track_caller]
@@ -62,6 +65,8 @@ pub(crate) struct Story {
     directory: PathBuf,
     /// Those whose stores are still used.
     earlier: Vec<Workspace>,
+    /// The component that was asked last, and what serves it: compiling it is most of the work.
+    served: Option<(Vec<u8>, Server)>,
 }
 
 const FENCE: &str = "```";
@@ -137,7 +142,8 @@ impl Story {
             "sneak" => sneak(&file, arg(2), arg(3)),
             "bindings" => super::bindings::write(&self.directory, arg(1), arg(2)),
             "toolchains" => workspace.bring(&words[1..]),
-            "ls" => return told(tree(&self.directory, Path::new(""))),
+            "ls" => return told(listed(&self.directory)),
+            "request" => return self.request(&file, &words[2..]),
             "ran" => return ran(workspace, &self.directory, &words[1..]),
             program @ ("run" | "cat" | "mkdir" | "rm" | "touch" | "cp" | "mv" | "cmp" | "sh") => {
                 return workspace.run(&self.directory, program, &words[1..]);
@@ -145,6 +151,23 @@ impl Story {
             other => panic!("a story can't use `{other}`"),
         }
         told(String::new())
+    }
+
+    /// A response, or on standard error why there is none.
+    fn request(&mut self, file: &Path, words: &[String]) -> Ended {
+        let component = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        if self.served.as_ref().is_none_or(|(served, _)| *served != component) {
+            match Server::new(&component) {
+                Ok(server) => self.served = Some((component, server)),
+                Err(error) => return Ended { stderr: format!("{error:#}"), status: 1, ..Ended::default() },
+            }
+        }
+        let (_, server) = self.served.as_ref().expect("it was set above");
+        let [method, path, body @ ..] = words else { panic!("`request FILE METHOD PATH [BODY]`") };
+        match server.respond(method, path, body.first().map_or("", String::as_str)) {
+            Ok(response) => told(response.to_string()),
+            Err(why) => Ended { stderr: why, status: 1, ..Ended::default() },
+        }
     }
 }
 
@@ -210,17 +233,6 @@ fn executed(event: &Value) -> Option<String> {
 }
 
 /// Every file below a directory, a line each.
-fn tree(directory: &Path, below: &Path) -> String {
-    let mut entries: Vec<_> = fs::read_dir(directory.join(below))
-        .expect("a directory can be listed")
-        .map(|entry| below.join(entry.expect("an entry").file_name()))
-        .collect();
-    entries.sort();
-    entries
-        .iter()
-        .map(|entry| match directory.join(entry).is_dir() {
-            true => tree(directory, entry),
-            false => format!("{}\n", entry.display()),
-        })
-        .collect()
+fn listed(directory: &Path) -> String {
+    below(directory, Path::new("")).iter().map(|file| format!("{}\n", file.display())).collect()
 }
