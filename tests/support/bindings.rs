@@ -12,6 +12,8 @@ use wit_bindgen_core::{Files, WorldGenerator as _};
 const CRATES: &[(&str, &str, &str)] = &[
     ("fixtures/calculator", "calc", "calc"),
     ("fixtures/calculator", "app", "app-imports"),
+    ("fixtures/shop", "app", "app"),
+    ("fixtures/shop", "front", "front-imports"),
     ("cli/templates/rust-component", ".", "hello"),
 ];
 
