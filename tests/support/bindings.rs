@@ -17,6 +17,8 @@ const CRATES: &[(&str, &str, &str)] = &[
     ("fixtures/polyglot", "app", "app-imports"),
     ("fixtures/pairs", "callees/rust", "callee"),
     ("fixtures/pairs", "callers/rust", "caller"),
+    ("fixtures/shop", "app", "app"),
+    ("fixtures/shop", "front", "front-imports"),
     ("cli/templates/rust-component", ".", "hello"),
 ];
 
