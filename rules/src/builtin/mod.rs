@@ -102,8 +102,16 @@ pub const TYPESCRIPT_TYPES: Builtin = Builtin {
 /// World and QuickJS → engine.
 pub const QUICKJS_ENGINE: Builtin = Builtin {
     name: "quickjs-engine",
-    revision: 1,
-    crates: &["wit-dylib", "wit-component", "wit-parser", "wasi-preview1-component-adapter-provider", "wasmtime-wizer"],
+    revision: 2,
+    crates: &[
+        "wit-dylib",
+        "wit-component",
+        "wit-parser",
+        "wasi-preview1-component-adapter-provider",
+        "wasmtime-wizer",
+        "wasmparser",
+        "wat",
+    ],
     run: |_, call| snapshot::quickjs_engine(call),
 };
 

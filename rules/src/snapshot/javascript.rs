@@ -14,7 +14,7 @@ use wit_parser::{CloneMaps, FunctionKind, Resolve, Type, TypeDefKind, WorldItem,
 
 use super::link::{self, Libdl, Library};
 use super::modules::Modules;
-use super::{Engine, Refused, Stopped, freeze, seal};
+use super::{Engine, Refused, Stopped, corrections, freeze, seal};
 use crate::diagnostic::Diagnostic;
 use crate::host::{Answer, Rehearsal, Rehearsed};
 use crate::step::bindings::names::{camel, pascal};
@@ -48,12 +48,15 @@ const CONSOLE_WORLD: &str =
 pub fn engine(world: &World, runtime: &[u8]) -> Result<Engine, StepError> {
     let world = with_console(world)?;
     let runtime = Library { name: "quickjs.so".to_owned(), bytes: runtime.to_vec() };
-    let bindings = wit_dylib::create(&world.resolve, world.id, None).map_err(|error| {
+    let unbound = |notes: Vec<String>| {
         let mut diagnostic = Diagnostic::error("bad-wit", "this world can't be bound to JavaScript");
-        diagnostic.notes = causes(error.as_ref());
+        diagnostic.notes = notes;
         diagnostic
-    })?;
-    link::link(&world, &[runtime], bindings, Libdl::Unneeded)
+    };
+    let bindings = wit_dylib::create(&world.resolve, world.id, None);
+    let mut bindings = bindings.map_err(|error| unbound(causes(error.as_ref())))?;
+    corrections::call_library(&mut bindings).map_err(|error| unbound(vec![error.to_string()]))?;
+    link::link(&world, &[runtime, corrections::library()], bindings, Libdl::Unneeded)
 }
 
 fn with_console(world: &World) -> Result<World, StepError> {

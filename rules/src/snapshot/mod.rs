@@ -13,6 +13,7 @@
 //!
 //! What is deliberately not here: the interpreters themselves, which are files of a toolchain.
 
+pub mod corrections;
 pub mod freeze;
 pub mod javascript;
 pub mod link;

@@ -44,6 +44,12 @@ interface types {
   bytes: func(b: list<u8>) -> list<u8>;
   numbers: func(a: u64, b: s64, c: f32, d: f64, e: char, f: bool) -> tuple<u64, s64, f32, f64, char, bool>;
   fail: func(which: u8) -> result<pair, shape>;
+  record sizes { small: u32, all: list<u32>, maybe: option<u32> }
+  sizes: func(s: sizes) -> sizes;
+  large: func(n: u64) -> tuple<u64, string>;
+  make: func(start: u32) -> counter;
+  take: func(c: counter) -> u32;
+  turn-round: func(c: list<counter>) -> list<counter>;
   crash: func() -> u32;
 }
 world all { export types; export loaded-at: func() -> u64; }
@@ -72,6 +78,11 @@ export const types = {
     if (which === 0) return [1, 'one'];
     throw which === 1 ? { tag: 'blank' } : { tag: 'named', val: { name: 'n', tags: ['a', 'b'] } };
   },
+  sizes: (s) => s,
+  large: (n) => [n, `${n}`],
+  make: (start) => new Counter(start),
+  take: (c) => c.n,
+  turnRound: (c) => c.reverse(),
   crash: () => null.x,
 };
 "#;
@@ -113,6 +124,12 @@ fn every_type_goes_in_and_comes_out() {
         ("results", &["[ok(3), err(\"four\")]"], "[err(\"3\"), ok(4)]"),
         ("bytes", &["[1, 2, 255]"], "[255, 2, 1]"),
         ("numbers", &["12345", "-5", "1.5", "2.5", "'ü'", "true"], "(12345, -5, 1.5, 2.5, 'ü', true)"),
+        (
+            "sizes",
+            &["{small: 4294967295, all: [1, 2147483648], maybe: some(4294967294)}"],
+            "{small: 4294967295, all: [1, 2147483648], maybe: some(4294967294)}",
+        ),
+        ("large", &["9223372036854775808"], "(9223372036854775808, \"9223372036854776000\")"),
         ("fail", &["0"], "ok((1, \"one\"))"),
         ("fail", &["1"], "err(blank)"),
         ("fail", &["2"], "err(named({name: \"n\", tags: [\"a\", \"b\"]}))"),
@@ -121,7 +138,7 @@ fn every_type_goes_in_and_comes_out() {
     }
     assert_eq!(call(&program, "fail", &["0"]).stderr, b"which 0 [ 1, \"x\", null ]\n");
     let crash = String::from_utf8(call(&program, "crash", &[]).stderr).unwrap();
-    assert!(crash.contains("cannot read property 'x' of null") && crash.contains("src/app.js:24"), "{crash}");
+    assert!(crash.contains("cannot read property 'x' of null") && crash.contains("src/app.js:29"), "{crash}");
 }
 
 const CALC: &str = "
