@@ -9,8 +9,17 @@ use wasmparser::{BinaryReaderError, Parser, Payload, TypeRef};
 use super::link::Library;
 
 /// Functions of the interpreter that are called by way of ours, without the beginnings of their names.
-const CORRECTED: [&str; 8] =
-    ["initialize", "export_call", "resource_dtor", "push_borrow", "push_own", "push_u64", "pop_u32", "pop_u64"];
+const CORRECTED: [&str; 9] = [
+    "initialize",
+    "export_call",
+    "export_finish",
+    "resource_dtor",
+    "push_borrow",
+    "push_own",
+    "push_u64",
+    "pop_u32",
+    "pop_u64",
+];
 
 /// How the names of the interpreter's functions begin.
 const THEIRS: &str = "wit_dylib_";

@@ -9,6 +9,7 @@
   (import "env" "cabi_realloc" (func $realloc (param i32 i32 i32 i32) (result i32)))
   (import "env" "wit_dylib_initialize" (func $initialize (param i32)))
   (import "env" "wit_dylib_export_call" (func $export_call (param i32 i32)))
+  (import "env" "wit_dylib_export_finish" (func $export_finish (param i32 i32)))
   (import "env" "wit_dylib_resource_dtor" (func $resource_dtor (param i32 i32)))
   (import "env" "wit_dylib_push_borrow" (func $push_borrow (param i32 i32 i32)))
   (import "env" "wit_dylib_push_own" (func $push_own (param i32 i32 i32)))
@@ -20,7 +21,7 @@
   (type $rep (func (param i32) (result i32)))
 
   ;; At the base of our memory: the world; whether a resource only changes hands; and how many handles are borrowed by this
-  ;; call, where they are listed, each with the function that drops it, and how many there is room for.
+  ;; call, where they are listed, and how many there is room for.
   (elem (global.get $table) func $keep)
 
   ;; What the interpreter is to drop borrowed handles by: they are gone by then.
@@ -54,21 +55,17 @@
       (then (call $push_f64 (local.get $call) (f64.convert_i64_u (local.get $number))))
       (else (call $push_u64 (local.get $call) (local.get $number)))))
 
-  ;; The interpreter drops borrowed handles when the caller has its result, but they must be gone when the call returns. So it
-  ;; is told to drop them by doing nothing, and they are listed to be dropped in time.
+  ;; The interpreter drops borrowed handles when the caller has its result, but they must be gone when the call returns. So they
+  ;; are listed, dropped in time, and while the interpreter would drop them, the function for that does nothing.
   (func (export "run_dylib_push_borrow") (param $call i32) (param $type i32) (param $handle i32)
     (local $resource i32)
-    (local $drop i32)
     (local.set $resource (call $resource (local.get $type)))
-    (if (i32.load offset=16 (local.get $resource))
-      (then (return (call $push_borrow (local.get $call) (local.get $type) (local.get $handle)))))
-    (local.set $drop (i32.load offset=8 (local.get $resource)))
-    (call $list (local.get $handle) (local.get $drop))
-    (i32.store offset=8 (local.get $resource) (global.get $table))
-    (call $push_borrow (local.get $call) (local.get $type) (local.get $handle))
-    (i32.store offset=8 (local.get $resource) (local.get $drop)))
+    (if (i32.eqz (i32.load offset=16 (local.get $resource)))
+      (then (call $list (local.get $handle) (local.get $resource))))
+    (call $push_borrow (local.get $call) (local.get $type) (local.get $handle)))
 
-  (func $list (param $handle i32) (param $drop i32)
+  ;; An entry: the handle, its resource, and what drops it.
+  (func $list (param $handle i32) (param $resource i32)
     (local $count i32)
     (local $room i32)
     (local $at i32)
@@ -80,29 +77,44 @@
         (i32.store offset=12 (global.get $base)
           (call $realloc
             (i32.load offset=12 (global.get $base))
-            (i32.mul (local.get $room) (i32.const 8))
+            (i32.mul (local.get $room) (i32.const 12))
             (i32.const 4)
-            (i32.mul (i32.load offset=16 (global.get $base)) (i32.const 8))))))
-    (local.set $at (i32.add (i32.load offset=12 (global.get $base)) (i32.mul (local.get $count) (i32.const 8))))
+            (i32.mul (i32.load offset=16 (global.get $base)) (i32.const 12))))))
+    (local.set $at (call $entry (local.get $count)))
     (i32.store (local.get $at) (local.get $handle))
-    (i32.store offset=4 (local.get $at) (local.get $drop))
+    (i32.store offset=4 (local.get $at) (local.get $resource))
+    (i32.store offset=8 (local.get $at) (i32.load offset=8 (local.get $resource)))
     (i32.store offset=8 (global.get $base) (i32.add (local.get $count) (i32.const 1))))
+
+  (func $entry (param $number i32) (result i32)
+    (i32.add (i32.load offset=12 (global.get $base)) (i32.mul (local.get $number) (i32.const 12))))
 
   ;; No call is made during another, so all that is listed is of this one.
   (func (export "run_dylib_export_call") (param $call i32) (param $function i32)
-    (local $left i32)
+    (local $number i32)
     (local $at i32)
     (call $export_call (local.get $call) (local.get $function))
-    (local.set $left (i32.load offset=8 (global.get $base)))
-    (local.set $at (i32.load offset=12 (global.get $base)))
-    (i32.store offset=8 (global.get $base) (i32.const 0))
     (block $done
       (loop $next
-        (br_if $done (i32.eqz (local.get $left)))
-        (call_indirect (type $drop) (i32.load (local.get $at)) (i32.load offset=4 (local.get $at)))
-        (local.set $at (i32.add (local.get $at) (i32.const 8)))
-        (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+        (br_if $done (i32.eq (local.get $number) (i32.load offset=8 (global.get $base))))
+        (local.set $at (call $entry (local.get $number)))
+        (call_indirect (type $drop) (i32.load (local.get $at)) (i32.load offset=8 (local.get $at)))
+        (i32.store offset=8 (i32.load offset=4 (local.get $at)) (global.get $table))
+        (local.set $number (i32.add (local.get $number) (i32.const 1)))
         (br $next))))
+
+  (func (export "run_dylib_export_finish") (param $call i32) (param $function i32)
+    (local $number i32)
+    (local $at i32)
+    (call $export_finish (local.get $call) (local.get $function))
+    (block $done
+      (loop $next
+        (br_if $done (i32.eq (local.get $number) (i32.load offset=8 (global.get $base))))
+        (local.set $at (call $entry (local.get $number)))
+        (i32.store offset=8 (i32.load offset=4 (local.get $at)) (i32.load offset=8 (local.get $at)))
+        (local.set $number (i32.add (local.get $number) (i32.const 1)))
+        (br $next)))
+    (i32.store offset=8 (global.get $base) (i32.const 0)))
 
   ;; When a resource of this component comes back to stay, the interpreter takes its handle for the number of its object, and
   ;; leaves the handle where it is.
