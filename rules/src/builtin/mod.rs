@@ -102,7 +102,7 @@ pub const TYPESCRIPT_TYPES: Builtin = Builtin {
 /// World and QuickJS → engine.
 pub const QUICKJS_ENGINE: Builtin = Builtin {
     name: "quickjs-engine",
-    revision: 2,
+    revision: 3,
     crates: &[
         "wit-dylib",
         "wit-component",

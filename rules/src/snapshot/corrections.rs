@@ -1,4 +1,4 @@
-//! What is put right between the bindings of a world and QuickJS: numbers above 2³¹ and 2⁶³, borrowed handles that were dropped
+//! What is put right between the bindings of a world and QuickJS: numbers above 2³¹ and 2⁶³ on either way, borrowed handles that were dropped
 //! too late, and resources of the component that come back to it. The interpreter's library is prebuilt, so a small one of our
 //! own, `corrections.wat`, stands between; this makes the bindings call it.
 //!
@@ -9,13 +9,14 @@ use wasmparser::{BinaryReaderError, Parser, Payload, TypeRef};
 use super::link::Library;
 
 /// Functions of the interpreter that are called by way of ours, without the beginnings of their names.
-const CORRECTED: [&str; 9] = [
+const CORRECTED: [&str; 10] = [
     "initialize",
     "export_call",
     "export_finish",
     "resource_dtor",
     "push_borrow",
     "push_own",
+    "push_u32",
     "push_u64",
     "pop_u32",
     "pop_u64",

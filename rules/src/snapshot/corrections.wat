@@ -13,6 +13,7 @@
   (import "env" "wit_dylib_resource_dtor" (func $resource_dtor (param i32 i32)))
   (import "env" "wit_dylib_push_borrow" (func $push_borrow (param i32 i32 i32)))
   (import "env" "wit_dylib_push_own" (func $push_own (param i32 i32 i32)))
+  (import "env" "wit_dylib_push_u32" (func $push_u32 (param i32 i32)))
   (import "env" "wit_dylib_push_u64" (func $push_u64 (param i32 i64)))
   (import "env" "wit_dylib_push_f64" (func $push_f64 (param i32 f64)))
   (import "env" "wit_dylib_pop_f64" (func $pop_f64 (param i32) (result f64)))
@@ -49,7 +50,13 @@
       (then (i64.trunc_sat_f64_s (local.get $number)))
       (else (i64.trunc_sat_f64_u (local.get $number)))))
 
-  ;; The interpreter takes what is above 2^63 - 1 to be below zero.
+  ;; The interpreter takes what is above 2^31 - 1 to be below zero.
+  (func (export "run_dylib_push_u32") (param $call i32) (param $number i32)
+    (if (i32.lt_s (local.get $number) (i32.const 0))
+      (then (call $push_f64 (local.get $call) (f64.convert_i32_u (local.get $number))))
+      (else (call $push_u32 (local.get $call) (local.get $number)))))
+
+  ;; And what is above 2^63 - 1.
   (func (export "run_dylib_push_u64") (param $call i32) (param $number i64)
     (if (i64.lt_s (local.get $number) (i64.const 0))
       (then (call $push_f64 (local.get $call) (f64.convert_i64_u (local.get $number))))
