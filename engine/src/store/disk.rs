@@ -97,7 +97,7 @@ impl DiskStore {
     }
 
     /// The store's own file of a blob, verified and never writable (0444, or 0555 when `executable`), with the time of
-    /// everything that is made from a tree ([`fixed_mtime`](super::fixed_mtime)): to be mounted read-only, not to be
+    /// everything that is made from a tree ([`fixed_mtime`]): to be mounted read-only, not to be
     /// handed to anything that could change it. `None` when the blob isn't here.
     ///
     /// # Errors

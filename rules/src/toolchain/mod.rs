@@ -43,7 +43,7 @@ pub struct ToolchainError {
     /// Which kind of problem it is; see [`crate::codes`].
     pub code: &'static str,
     /// The file that is at fault and where in it, unless it is this machine.
-    pub place: Option<(String, Range<usize>)>,
+    pub place: Option<Box<(String, Range<usize>)>>,
     /// What is missing or wrong.
     pub what: String,
     /// What is known of it besides.
@@ -77,7 +77,7 @@ impl ToolchainError {
     /// The same, with a place in a file of the project.
     #[must_use]
     pub fn at(mut self, file: &str, span: Range<usize>) -> Self {
-        self.place = Some((file.to_owned(), span));
+        self.place = Some(Box::new((file.to_owned(), span)));
         self
     }
 
@@ -87,7 +87,7 @@ impl ToolchainError {
         let mut diagnostic = Diagnostic::error(self.code, &self.what);
         diagnostic.notes.clone_from(&self.notes);
         diagnostic.helps.clone_from(&self.helps);
-        match &self.place {
+        match self.place.as_deref() {
             Some((file, span)) => diagnostic.at(file, span.clone(), ""),
             None => diagnostic,
         }
