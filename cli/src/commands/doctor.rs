@@ -8,6 +8,7 @@ use run_engine::sandbox::World;
 use run_engine::sandbox::ladder::{self, Strongest};
 use run_engine::store::Strength;
 use run_rules::session::Environment;
+use run_rules::toolchain::provision::PIPS;
 use serde_json::json;
 
 use crate::context::Context;
@@ -60,6 +61,13 @@ const CHECKS: &[Check] = &[
         needed_for: "Rust components with `target = \"unknown\"`",
         vital: false,
         probe: |c| target(c, "wasm32-unknown-unknown"),
+    },
+    Check { name: "pip", needed_for: "fetching the toolchains of Go, Python, Zig and C", vital: false, probe: pip },
+    Check {
+        name: "npm",
+        needed_for: "fetching the toolchains of JavaScript and TypeScript",
+        vital: false,
+        probe: |c| version(c, "npm", "install Node, which brings npm; what was fetched once does not need it"),
     },
     Check { name: "cc", needed_for: "Rust build scripts and proc macros", vital: false, probe: linker },
 ];
@@ -186,6 +194,23 @@ fn version(context: &Context, program: &str, remedy: &str) -> Finding {
             Err(why) => missing(format!("`{}` does not work: {why}", file.display())),
         },
     }
+}
+
+/// The first pip that works, as fetching looks for it.
+fn pip(context: &Context) -> Finding {
+    let found = PIPS.iter().find_map(|(program, args)| {
+        let file = context.env.find_program(program)?;
+        let text = said(Command::new(&file).args(*args).arg("--version")).ok()?;
+        Some(format!("{}, `{}`", text.split(" from ").next().unwrap_or(&text), file.display()))
+    });
+    found.map_or_else(
+        || Finding::Missing {
+            found: "no Python on `PATH` has it".to_owned(),
+            remedy: "install Python with pip (`apt-get install python3-pip`); what was fetched once does not need it"
+                .to_owned(),
+        },
+        Finding::Fine,
+    )
 }
 
 /// A standard library for guests, beside the compiler.

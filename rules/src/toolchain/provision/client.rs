@@ -13,6 +13,10 @@ use super::pin::{PLATFORM, Source, npm_platform};
 use crate::session::Environment;
 use crate::toolchain::{ToolchainError, find_in};
 
+/// The commands by which pip is asked for, the likeliest first: a program, and what it is told before all else.
+pub const PIPS: &[(&str, &[&str])] =
+    &[("python3", &["-m", "pip"]), ("python", &["-m", "pip"]), ("pip3", &[]), ("pip", &[])];
+
 /// What a client brought.
 #[derive(Debug)]
 pub(super) enum Fetched {
@@ -109,15 +113,13 @@ impl Client<'_> {
     /// The first pip there is. A Python without it is common, and so is a `pip3` beside one with another.
     pub(super) fn pip(&self) -> Result<Command, ToolchainError> {
         let path = &self.environment.path;
-        for (program, args) in
-            [("python3", &["-m", "pip"][..]), ("python", &["-m", "pip"]), ("pip3", &[]), ("pip", &[])]
-        {
+        for (program, args) in PIPS {
             let Some(program) = find_in(path, program) else { continue };
             let mut asked = self.command(&program);
-            asked.args(args).arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+            asked.args(*args).arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
             if asked.status().is_ok_and(|status| status.success()) {
                 let mut command = self.command(&program);
-                command.args(args);
+                command.args(*args);
                 return Ok(command);
             }
         }

@@ -37,6 +37,7 @@ use super::{ToolchainError, Toolchains};
 use crate::session::Environment;
 
 pub use choice::{Choice, choose};
+pub use client::PIPS;
 pub use lock::{FILE as LOCKFILE, Lock, Locked, parse_digest};
 pub use packages::Packages;
 pub use pin::{PINS, Pin, find as find_pin, platform};
