@@ -140,6 +140,13 @@ pub const CODES: &[Code] = &[
                     named, not located: the name has no `/`.",
     },
     Code {
+        name: "bad-package-manifest",
+        summary: "a package.json or pyproject.toml that names its dependencies in a way that can't be read",
+        paragraph: "What a component of JavaScript, TypeScript or Python depends on is read from these files, and \
+                    held against the lockfile beside them. One that can't be read would otherwise pass for one \
+                    without dependencies. `npm install` and `pip install` refuse it as well.",
+    },
+    Code {
         name: "bad-path",
         summary: "a path that leaves the project",
         paragraph: "Every path in run.toml is relative to the directory of run.toml, uses `/`, and stays inside: a \

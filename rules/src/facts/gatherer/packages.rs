@@ -10,7 +10,7 @@ use run_engine::tree::Tree;
 use super::{Gatherer, Gathers};
 use crate::diagnostic::Diagnostic;
 use crate::lang::Asked;
-use crate::toolchain::provision::{Packages, Requirements, is_requirement};
+use crate::toolchain::provision::{Packages, Requirements, check_requirement};
 
 impl Gatherer<'_> {
     /// The `node_modules` that the lockfile of a component names; nothing where it has no lockfile.
@@ -24,20 +24,17 @@ impl Gatherer<'_> {
             self.beside(directory.as_ref(), "package.json", span)?,
             self.beside(directory.as_ref(), "package-lock.json", span)?,
         );
-        let wants = |manifest: &[u8]| {
-            let manifest: serde_json::Value = serde_json::from_slice(manifest).unwrap_or_default();
-            manifest["dependencies"].as_object().is_some_and(|dependencies| !dependencies.is_empty())
-        };
-        match (manifest, lock) {
-            (Some((_, manifest)), Some((_, lock))) if wants(&manifest) => {
-                self.tools.packages(&Packages::Npm { manifest, lock }, span).map(Some)
-            }
-            (Some((file, manifest)), None) if wants(&manifest) => {
+        let Some((file, manifest)) = manifest else { return Ok(None) };
+        if !has_dependencies(&file, &manifest).map_err(|problem| vec![problem])? {
+            return Ok(None);
+        }
+        match lock {
+            Some((_, lock)) => self.tools.packages(&Packages::Npm { manifest, lock }, span).map(Some),
+            None => {
                 let problem = Diagnostic::error("missing-lockfile", format!("there is no lockfile beside `{file}`"));
                 let help = "run `npm install --package-lock-only` there, and commit package-lock.json";
                 Err(vec![self.placed(problem, span).help(help)])
             }
-            _ => Ok(None),
         }
     }
 
@@ -49,7 +46,13 @@ impl Gatherer<'_> {
         let directory = self.source_directory(asked)?;
         let span = &asked.source.path.span;
         let wanted = self.beside(directory.as_ref(), "pyproject.toml", span)?;
-        let wanted = wanted.map(|(file, bytes)| (file, dependencies(&String::from_utf8_lossy(&bytes))));
+        let wanted = match wanted {
+            None => None,
+            Some((file, bytes)) => {
+                let dependencies = dependencies(&file, &String::from_utf8_lossy(&bytes));
+                Some((file, dependencies.map_err(|problem| vec![problem])?))
+            }
+        };
         let wanted = wanted.filter(|(_, dependencies)| !dependencies.is_empty());
         let Some((file, bytes)) = self.beside(directory.as_ref(), "requirements.txt", span)? else {
             let Some((file, _)) = wanted else { return Ok(None) };
@@ -94,12 +97,52 @@ impl Gatherer<'_> {
     }
 }
 
-/// What a `pyproject.toml` says that the project requires, and where. One that can't be read is for Python's own tools to
-/// judge: nothing is built from it.
-fn dependencies(text: &str) -> Vec<(String, Option<Range<usize>>)> {
-    let table: toml::Table = text.parse().unwrap_or_default();
-    let listed = table.get("project").and_then(|project| project.get("dependencies")).and_then(toml::Value::as_array);
-    let texts = listed.into_iter().flatten().filter_map(toml::Value::as_str);
-    let known = texts.filter(|text| is_requirement(text));
-    known.map(|one| (one.to_owned(), text.find(one).map(|at| at..at + one.len()))).collect()
+/// Whether a `package.json` names packages that the program is made with.
+fn has_dependencies(file: &RelPath, text: &[u8]) -> Result<bool, Diagnostic> {
+    let manifest: serde_json::Value = serde_json::from_slice(text).map_err(|e| {
+        let lines = text.split_inclusive(|byte| *byte == b'\n').take(e.line().saturating_sub(1));
+        // Of the end of a text, the column is one past its last byte.
+        let at = (lines.map(<[u8]>::len).sum::<usize>() + e.column().saturating_sub(1)).min(text.len());
+        misread(format!("`{file}` is not JSON: {e}")).at(file.as_str(), at..at, "")
+    })?;
+    let dependencies = &manifest["dependencies"];
+    match dependencies.as_object() {
+        Some(dependencies) => Ok(!dependencies.is_empty()),
+        None if dependencies.is_null() => Ok(false),
+        None => Err(misread(format!("`dependencies` of `{file}` is no object of names and versions")).at(
+            file.as_str(),
+            0..0,
+            "",
+        )),
+    }
+}
+
+/// What a `pyproject.toml` says that the project requires, and where.
+fn dependencies(file: &RelPath, text: &str) -> Result<Vec<(String, Option<Range<usize>>)>, Diagnostic> {
+    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
+        misread(format!("`{file}` is not TOML: {}", e.message())).at(file.as_str(), e.span().unwrap_or(0..0), "")
+    })?;
+    let Some(listed) = table.get("project").and_then(|project| project.get("dependencies")) else {
+        return Ok(vec![]);
+    };
+    let texts = listed.as_array().and_then(|listed| listed.iter().map(toml::Value::as_str).collect::<Option<Vec<_>>>());
+    let Some(texts) = texts else {
+        return Err(misread(format!("`project.dependencies` of `{file}` is no array of texts")).at(
+            file.as_str(),
+            0..0,
+            "",
+        ));
+    };
+    let place = |one: &str| text.find(one).map(|at| at..at + one.len());
+    for one in &texts {
+        if let Err(why) = check_requirement(one) {
+            let problem = misread(format!("`{}` in `{file}` names no package", one.escape_debug())).note(why);
+            return Err(problem.at(file.as_str(), place(one).unwrap_or(0..0), ""));
+        }
+    }
+    Ok(texts.into_iter().map(|one| (one.to_owned(), place(one))).collect())
+}
+
+fn misread(message: String) -> Diagnostic {
+    Diagnostic::error("bad-package-manifest", message)
 }

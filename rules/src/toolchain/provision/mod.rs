@@ -41,7 +41,7 @@ pub use client::PIPS;
 pub use lock::{FILE as LOCKFILE, Lock, Locked, parse_digest};
 pub use packages::Packages;
 pub use pin::{PINS, Pin, find as find_pin, platform};
-pub use requirements::{Requirements, is_requirement};
+pub use requirements::{Requirements, check_requirement};
 
 /// The functions that every toolchain's tree is kept in.
 const FUNCTIONS: [DigestFunction; 2] = [DigestFunction::Sha256, DigestFunction::Blake3];

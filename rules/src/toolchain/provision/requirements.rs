@@ -219,9 +219,11 @@ fn lines(text: &str) -> Vec<(String, Range<usize>)> {
 }
 
 /// Whether a text says what is required of a package.
-#[must_use]
-pub fn is_requirement(text: &str) -> bool {
-    Requirement::parse(text).is_ok()
+///
+/// # Errors
+/// Why it does not, as a clause.
+pub fn check_requirement(text: &str) -> Result<(), String> {
+    Requirement::parse(text).map(drop)
 }
 
 fn unpinned(message: String) -> Diagnostic {
