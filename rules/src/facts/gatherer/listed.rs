@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
+use run_engine::action::MountedTree;
+use run_engine::digest::DigestFunction;
 use run_engine::path::{RelPath, under};
-use run_engine::tree::Tree;
+use run_engine::tree::{Node, Tree};
 
 use super::{Gatherer, Gathers};
 use crate::builtin;
@@ -123,12 +125,11 @@ impl Gatherer<'_> {
     ) -> Gathers<Tree> {
         let mounted = self.tools.fetched(toolchain, span)?;
         let mut tree = Tree::new();
-        for file in mounted.tree.flatten().into_keys().filter(|file| is_wanted(file)) {
-            let from = mounted.directory.join(&file);
-            let bytes = std::fs::read(&from).map_err(|e| {
-                let message = format!("`{}`, part of {toolchain}, can't be read: {e}", from.display());
+        for (file, node) in mounted.tree.flatten().into_iter().filter(|(file, _)| is_wanted(file)) {
+            let bytes = as_installed(&mounted, &file, &node, self.function).map_err(|(code, why)| {
+                let message = format!("`{}`, part of {toolchain}, {why}", mounted.directory.join(&file).display());
                 let help = format!("run `run v2 toolchain verify {toolchain}`, and build again");
-                vec![self.placed(Diagnostic::error("missing-toolchain", message).help(help), span)]
+                vec![self.placed(Diagnostic::error(code, message).help(help), span)]
             })?;
             let name = RelPath::new(file.file_name()).expect("a name of a path");
             tree.merge(None, &self.file_as_read(&name, &bytes)).map_err(|_| {
@@ -160,5 +161,47 @@ impl Gatherer<'_> {
     pub fn world_tree(&mut self, world: &World) -> Gathers<Tree> {
         let encoded = world.encoded().map_err(|e| e.diagnostics)?;
         Ok(self.file_as_read(&builtin::world(), &encoded))
+    }
+}
+
+/// The bytes of a toolchain's file. Unpacked trees are known by their stamps; what is taken out of one is looked at.
+///
+/// # Errors
+/// A code and a clause: the file can't be read, or is another than was installed.
+fn as_installed(
+    toolchain: &MountedTree,
+    file: &RelPath,
+    node: &Node,
+    function: DigestFunction,
+) -> Result<Vec<u8>, (&'static str, String)> {
+    let read = std::fs::read(toolchain.directory.join(file));
+    let bytes = read.map_err(|e| ("missing-toolchain", format!("can't be read: {e}")))?;
+    match node {
+        Node::File { digest, .. } if *digest == function.digest(&bytes) => Ok(bytes),
+        _ => Err(("other-bytes", "is not what was installed".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_toolchain_is_held_to_what_was_installed() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = RelPath::new("lib.wasm").unwrap();
+        let node = Node::File { digest: DigestFunction::Blake3.digest(b"as it was"), executable: false };
+        let toolchain = MountedTree {
+            name: "quickjs".to_owned(),
+            tree: Tree::new(),
+            directory: directory.path().to_owned(),
+            beside: vec![],
+        };
+        let read = || as_installed(&toolchain, &file, &node, DigestFunction::Blake3);
+        assert_eq!(read().unwrap_err().0, "missing-toolchain");
+        std::fs::write(directory.path().join("lib.wasm"), "as it was").unwrap();
+        assert_eq!(read().unwrap(), b"as it was");
+        std::fs::write(directory.path().join("lib.wasm"), "as it is ").unwrap();
+        assert_eq!(read().unwrap_err(), ("other-bytes", "is not what was installed".to_owned()));
     }
 }
