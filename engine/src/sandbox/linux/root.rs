@@ -15,6 +15,7 @@ use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
+use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_change, move_mount,
     open_tree, unmount,
@@ -78,8 +79,7 @@ impl Tables {
             Ok(Opened {
                 root: clone_tree(&base.at, true).map_err(failed("copy the mounts of", &base.at))?,
                 binds: base.inner_binds().map(|shown| show(shown, None)).collect::<Step<_>>()?,
-                // Not every file system can show its files as somebody else's. They are copied then.
-                inputs: inputs.iter().map(|input| show(input, owner)).collect::<Step<_>>().ok(),
+                inputs: show_all(inputs, owner)?,
             })
         })
     }
@@ -298,6 +298,18 @@ fn show(shown: &Bind, owner: Option<&OwnedFd>) -> Step<OwnedFd> {
     let restricted = sys::restrict_mount(tree.as_fd(), !shown.writable, shown.directory, owner.map(AsFd::as_fd));
     restricted.map_err(failed("make read-only", &shown.from))?;
     Ok(tree)
+}
+
+/// Opens the inputs that are not copied; nothing where they lie on a file system that can't show its files as somebody
+/// else's, such as an overlay: all are copied then.
+fn show_all(inputs: &[Bind], owner: Option<&OwnedFd>) -> Step<Option<Vec<OwnedFd>>> {
+    // What the kernel says of a file system without idmapped mounts, and of one that belongs to another namespace.
+    const CANT: [Errno; 3] = [Errno::INVAL, Errno::OPNOTSUPP, Errno::PERM];
+    match inputs.iter().map(|input| show(input, owner)).collect::<Step<_>>() {
+        Ok(shown) => Ok(Some(shown)),
+        Err(failed) if owner.is_some() && CANT.iter().any(|errno| errno.raw_os_error() == failed.errno) => Ok(None),
+        Err(failed) => Err(failed),
+    }
 }
 
 fn clone_tree(from: &Path, recursive: bool) -> rustix::io::Result<OwnedFd> {
