@@ -120,8 +120,9 @@ pub fn lower(manifest: &Manifest, plan: &Plan, facts: Facts, settings: &Settings
         }
     }
     if !problems.is_empty() {
-        return Err(problems);
+        return Err(told_once(problems));
     }
+    let warnings = told_once(warnings);
     name_tests(&mut targets);
     let exports = targets.iter().flat_map(|target| target.exports.clone()).collect();
     match ActionGraph::new(lowering.actions, exports) {
@@ -132,6 +133,19 @@ pub fn lower(manifest: &Manifest, plan: &Plan, facts: Facts, settings: &Settings
 
 fn id(index: usize) -> ActionId {
     ActionId(u32::try_from(index).expect("ids are 32 bits wide"))
+}
+
+/// What is wrong or odd in a component is met again in every composition that holds it.
+fn told_once(all: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut told: Vec<Diagnostic> = Vec::new();
+    for one in all {
+        let is_told =
+            |other: &Diagnostic| (other.code, &other.message, &other.labels) == (one.code, &one.message, &one.labels);
+        if !told.iter().any(is_told) {
+            told.push(one);
+        }
+    }
+    told
 }
 
 /// Gives every test whose own name is not unique its component's in front.
