@@ -17,6 +17,7 @@ use crate::manifest::{Call, Component, Manifest, Profile, Recipe, Spanned, Targe
 use crate::name::TargetName;
 use crate::plan::Plan;
 use crate::rule::component::Checked;
+use crate::rule::compose::Composed;
 use crate::rule::test::Case;
 use crate::rule::{command, component, compose, native, package};
 use crate::target::{Target, TestTarget};
@@ -53,7 +54,7 @@ pub struct Lowered {
 #[derive(Debug, Clone, Default)]
 pub struct Provider {
     /// The finished component.
-    pub component: Option<(ActionId, RelPath)>,
+    pub component: Option<Checked>,
     /// Its native code.
     pub native: Option<(ActionId, RelPath)>,
     /// The files it leaves in the project, by their path there.
@@ -186,9 +187,8 @@ impl Lowering<'_> {
 
     /// The finished component of a target that was lowered before.
     #[must_use]
-    pub fn whole_of(&self, target: &str) -> (ActionId, RelPath) {
-        let provider = &self.providers[target];
-        provider.component.clone().expect("facts checked that it is a component")
+    pub fn whole_of(&self, target: &str) -> &Checked {
+        self.providers[target].component.as_ref().expect("facts checked that it is a component")
     }
 
     /// Who makes a file of the project.
@@ -232,7 +232,7 @@ impl Lower<'_, '_> {
             None => checked,
             Some(wiring) => {
                 let composed = compose::lower(self.lowering, &component.name, &wiring);
-                compose::check(self.lowering, &component.name, &composed)
+                compose::check(self.lowering, &component.name, composed)
             }
         };
         let mut target = self.finish(&component.name, TargetKind::Component, finished);
@@ -252,11 +252,11 @@ impl Lower<'_, '_> {
                 self.warnings.extend(warnings);
                 match wiring {
                     Some(wiring) => compose::lower(self.lowering, &compose_of.name, &wiring),
-                    None => self.lowering.whole_of(root.as_str()),
+                    None => Composed::of(self.lowering.whole_of(root.as_str())),
                 }
             }
         };
-        let checked = compose::check(self.lowering, &compose_of.name, &composed);
+        let checked = compose::check(self.lowering, &compose_of.name, composed);
         let mut target = self.finish(&compose_of.name, TargetKind::Compose, checked);
         self.tests(&mut target, None, &[]);
         Ok(target)
@@ -269,7 +269,7 @@ impl Lower<'_, '_> {
         let to = self.output_path(name.as_str());
         let export = Export { action: checked.component.0, output: checked.component.1.clone(), to: to.clone() };
         let provider = Provider {
-            component: Some(checked.component.clone()),
+            component: Some(checked.clone()),
             native: Some(native.clone()),
             files: vec![(to, checked.component.clone())],
         };

@@ -66,7 +66,7 @@ pub const SCRIPT: Builtin = Builtin {
 };
 
 /// Component → native code.
-pub const NATIVE: Builtin = Builtin { name: "native", revision: 1, crates: &["wasmtime"], run: native::precompile };
+pub const NATIVE: Builtin = Builtin { name: "native", revision: 2, crates: &["wasmtime"], run: native::precompile };
 
 /// One test.
 pub const TEST: Builtin = Builtin { name: "test", revision: 3, crates: &["wasmtime", "wasmtime-wasi"], run: test::run };
@@ -262,6 +262,12 @@ pub fn part(name: &str) -> RelPath {
 #[must_use]
 pub fn native_code() -> RelPath {
     path("component.cwasm")
+}
+
+/// Where [`NATIVE`] leaves compiled functions that are kept for other components.
+#[must_use]
+pub fn functions() -> RelPath {
+    path("functions.pack")
 }
 
 /// The name under which [`TEST`] is given native code.

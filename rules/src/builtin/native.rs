@@ -1,13 +1,15 @@
 //! Native code: component → `.cwasm`, and the engines that make and run it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use run_engine::sandbox::builtin::{Call, CallError, Returned};
+use wasmtime::CacheStore;
 use wasmtime::component::Component;
 
-use super::{Named, Table, component, native_code};
-use crate::host::{LoadError, OptLevel, Runtime};
+use super::{Named, Table, component, functions, native_code};
+use crate::host::{Functions, LoadError, OptLevel, Runtime, Stopped};
 use crate::manifest::Profile;
 
 /// One engine for each level, made on first use and shared by every thread.
@@ -57,12 +59,32 @@ pub(super) fn level_of(named: &Named<'_>) -> Result<OptLevel, CallError> {
     }
 }
 
-/// Component → native code for this machine. `level=` says how hard to optimise.
+/// Component → native code for this machine. `level=` says how hard to optimise, `keep=functions` that each function is
+/// kept for other components that have it. Its accelerators, whatever they are called, are functions that were kept.
 pub(super) fn precompile(table: &Table, call: &Call<'_>) -> Result<Returned, CallError> {
-    let level = level_of(&Named::parse(call.args)?)?;
-    let runtime = table.runtimes.get(level).map_err(|e| CallError::Machine(e.to_string()))?;
-    match runtime.precompile(&call.read(&component())?) {
-        Ok(bytes) => Ok(Returned::files(vec![(native_code(), bytes)])),
+    let named = Named::parse(call.args)?;
+    let runtime = table.runtimes.get(level_of(&named)?).map_err(|e| CallError::Machine(e.to_string()))?;
+    let keeps = named.find("keep").is_some();
+    let mut known = Functions::new(keeps, call.cancel);
+    for file in call.accelerators.values() {
+        // One that can't be read is only slower, as one that could not be made.
+        let _unread = known.learn(file);
+    }
+    let known = Arc::new(known);
+    let component = call.read(&component())?;
+    let compile = || runtime.precompile_with(&component, Arc::clone(&known) as Arc<dyn CacheStore>);
+    // The engine that was unwound out of is gone with it.
+    let compiled = catch_unwind(AssertUnwindSafe(compile)).unwrap_or_else(|unwound| {
+        if unwound.is::<Stopped>() {
+            return Err(LoadError { path: None, message: "stopped".to_owned() });
+        }
+        resume_unwind(unwound)
+    });
+    match compiled {
+        Ok(bytes) => {
+            let pack = keeps.then(|| (functions(), known.pack()));
+            Ok(Returned::files([(native_code(), bytes)].into_iter().chain(pack).collect()))
+        }
         Err(e) => Ok(Returned::failure(format!("{e}\n"))),
     }
 }

@@ -5,10 +5,11 @@
 
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use run_engine::digest::{Blob, Digest, DigestFunction};
 use wasmtime::component::Component;
-use wasmtime::{Config, Engine, WasmBacktraceDetails};
+use wasmtime::{CacheStore, Config, Engine, WasmBacktraceDetails};
 
 /// Bytes of stack a guest may use. Depends on the machine's frame sizes, so running out of it is never cached.
 pub const STACK_BYTES: usize = 1 << 20;
@@ -27,6 +28,7 @@ pub enum OptLevel {
 #[derive(Clone)]
 pub struct Runtime {
     engine: Engine,
+    level: OptLevel,
 }
 
 /// A component could not be compiled or loaded.
@@ -56,7 +58,7 @@ impl Runtime {
     ///
     /// The machine lacks something the compiled code needs, such as a supported processor.
     pub fn new(level: OptLevel) -> Result<Self, LoadError> {
-        Ok(Self { engine: Engine::new(&config(level)).map_err(|e| failed(None, &e))? })
+        Ok(Self { engine: Engine::new(&config(level)).map_err(|e| failed(None, &e))?, level })
     }
 
     /// The wasmtime engine, for callers that inspect components.
@@ -81,6 +83,20 @@ impl Runtime {
     /// The bytes are not a valid component.
     pub fn precompile(&self, component: &[u8]) -> Result<Vec<u8>, LoadError> {
         self.engine.precompile_component(component).map_err(|e| failed(None, &e))
+    }
+
+    /// Compiles to the same bytes as [`Runtime::precompile`], by the functions that are known already; those that are not
+    /// are told.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are not a valid component.
+    pub fn precompile_with(&self, component: &[u8], functions: Arc<dyn CacheStore>) -> Result<Vec<u8>, LoadError> {
+        // What is known belongs to an engine, and this one's may be asked for other functions at the same time.
+        let mut config = config(self.level);
+        config.enable_incremental_compilation(functions).map_err(|e| failed(None, &e))?;
+        let engine = Engine::new(&config).map_err(|e| failed(None, &e))?;
+        engine.precompile_component(component).map_err(|e| failed(None, &e))
     }
 
     /// Maps a `.cwasm` and uses it as it is; no compiler runs.

@@ -11,6 +11,7 @@ mod clock;
 mod disk;
 mod engine;
 mod files;
+mod functions;
 mod grants;
 mod limits;
 mod link;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use disk::Disk;
 pub use engine::{LoadError, OptLevel, Runtime, STACK_BYTES};
+pub use functions::{Functions, Stopped};
 pub use grants::{Access, Dir, Grants, HostPort, Limits, Network, Output, Stdin, Streams};
 pub use outcome::{Ending, Frame, Limit, LimitHit, MissingImport, Outcome, SourceLine, Trap};
 pub use program::{HostError, Program};

@@ -1,5 +1,7 @@
 //! Component: a recipe's steps, then what languages share: componentize where a core module comes out, validate.
 
+use std::collections::BTreeSet;
+
 use run_engine::action::{Action, ActionId, Input, Network, Slot, Source, Word, Work};
 use run_engine::path::RelPath;
 use run_engine::tree::{Node, Tree};
@@ -19,13 +21,15 @@ pub struct Checked {
     pub component: (ActionId, RelPath),
     /// Its interface as WIT text.
     pub interface: (ActionId, RelPath),
+    /// The actions that compiled the interpreters in it, and kept their functions.
+    pub engines: BTreeSet<ActionId>,
 }
 
 /// Lowers a component by itself, without what it depends on.
 pub fn lower(lowering: &mut Lowering<'_>, component: &Component, facts: &ComponentFacts) -> Checked {
     let name = component.name.as_str();
     let place = lowering.place(&component.name.span);
-    let raw = steps(lowering, component, &facts.recipe);
+    let (raw, engines) = steps(lowering, component, &facts.recipe);
     let promise = promise(lowering, facts);
     let whole = match facts.recipe.yields {
         Yields::Component => raw,
@@ -44,7 +48,7 @@ pub fn lower(lowering: &mut Lowering<'_>, component: &Component, facts: &Compone
     let mut action = builtin(format!("{name} validate"), place, &builtins::VALIDATE, vec![], inputs);
     action.outputs = vec![builtins::component(), builtins::interface()];
     let checked = lowering.add(action);
-    Checked { component: (checked, builtins::component()), interface: (checked, builtins::interface()) }
+    Checked { component: (checked, builtins::component()), interface: (checked, builtins::interface()), engines }
 }
 
 /// The world the built bytes are held to, as an input: in its canonical form, so that a comment in WIT rebuilds
@@ -67,14 +71,22 @@ const fn adapter(shape: Shape) -> &'static str {
     }
 }
 
-/// Adds the actions of a recipe; returns where the bytes are.
-fn steps(lowering: &mut Lowering<'_>, component: &Component, recipe: &Recipe) -> (ActionId, RelPath) {
-    let mut ids = Vec::new();
+/// Adds the actions of a recipe; returns where the bytes are, and the actions that kept functions.
+fn steps(
+    lowering: &mut Lowering<'_>,
+    component: &Component,
+    recipe: &Recipe,
+) -> ((ActionId, RelPath), BTreeSet<ActionId>) {
+    let (mut ids, mut engines) = (Vec::new(), BTreeSet::new());
     for step in &recipe.steps {
         let action = action(lowering, component, step, &ids);
-        ids.push(lowering.add(action));
+        let id = lowering.add(action);
+        ids.push(id);
+        if step.outputs.contains(&builtins::functions()) {
+            engines.insert(id);
+        }
     }
-    (*ids.last().expect("a recipe has a step"), recipe.raw.clone())
+    ((*ids.last().expect("a recipe has a step"), recipe.raw.clone()), engines)
 }
 
 fn action(lowering: &Lowering<'_>, component: &Component, step: &Step, before: &[ActionId]) -> Action {
@@ -102,7 +114,7 @@ fn action(lowering: &Lowering<'_>, component: &Component, step: &Step, before: &
             let action = builtin(label, place, function, args.clone(), inputs);
             Action { outputs: step.outputs.clone(), varying: step.varying, accelerators, ..action }
         }
-        StepWork::Native => native::action(lowering, label, place, inputs),
+        StepWork::Native => native::action(lowering, label, place, inputs, step.outputs.clone()),
         StepWork::Process { program: (toolchain, program), args, env } => {
             for (name, tree) in &step.toolchains {
                 let at = path(&format!("{TOOLCHAIN}/{name}"));

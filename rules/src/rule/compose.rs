@@ -1,12 +1,13 @@
 //! Compose: several components wired into one, by `depends`, by `[[compose]]`, or by a script. Wiring is decided here,
 //! from declared interfaces, so a mismatch is told before any compiler runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use run_engine::action::ActionId;
 use run_engine::path::RelPath;
 
+use super::component::Checked;
 use super::{SCRIPT, builtin, known, made, path};
 use crate::builtin::{self as builtins, join};
 use crate::diagnostic::Diagnostic;
@@ -128,46 +129,66 @@ fn component_behind<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a str> {
     resolve(manifest, name).ok().flatten().map(|(component, _)| component)
 }
 
+/// Components that were joined and are not checked yet.
+pub struct Composed {
+    /// The component.
+    component: (ActionId, RelPath),
+    /// Those of its parts.
+    engines: BTreeSet<ActionId>,
+}
+
+impl Composed {
+    /// A composition of nothing but this.
+    #[must_use]
+    pub fn of(whole: &Checked) -> Self {
+        Self { component: whole.component.clone(), engines: whole.engines.clone() }
+    }
+}
+
 /// Adds the action that joins components by a wiring.
-pub fn lower(lowering: &mut Lowering<'_>, target: &Spanned<TargetName>, wiring: &Wiring) -> (ActionId, RelPath) {
-    let mut inputs = Vec::new();
+pub fn lower(lowering: &mut Lowering<'_>, target: &Spanned<TargetName>, wiring: &Wiring) -> Composed {
+    let (mut inputs, mut engines) = (Vec::new(), BTreeSet::new());
     for instance in &wiring.instances {
         let component = component_behind(lowering.manifest, &instance.target).expect("only components are wired");
-        inputs.push(made(builtins::part(&instance.target), &lowering.checked[component].component));
+        let checked = &lowering.checked[component];
+        inputs.push(made(builtins::part(&instance.target), &checked.component));
+        engines.extend(&checked.engines);
     }
     let label = format!("{} compose", target.as_str());
     let place = lowering.place(&target.span);
     let mut action = builtin(label, place, &builtins::COMPOSE, join::arguments(wiring), inputs);
     action.outputs = vec![builtins::component()];
-    (lowering.add(action), builtins::component())
+    Composed { component: (lowering.add(action), builtins::component()), engines }
 }
 
 /// Adds the action that joins components by a script.
-pub fn lower_script(lowering: &mut Lowering<'_>, compose: &Compose, facts: &ScriptFacts) -> (ActionId, RelPath) {
+pub fn lower_script(lowering: &mut Lowering<'_>, compose: &Compose, facts: &ScriptFacts) -> Composed {
     let mut inputs = vec![known(path(SCRIPT), facts.tree.clone())];
-    let mut args = Vec::new();
+    let (mut args, mut engines) = (Vec::new(), BTreeSet::new());
     for (package, target) in &facts.packages {
         args.push(format!("package={}", package.name));
-        inputs.push(made(builtins::part(&package.name), &lowering.whole_of(target)));
+        let whole = lowering.whole_of(target);
+        inputs.push(made(builtins::part(&package.name), &whole.component));
+        engines.extend(&whole.engines);
     }
     let label = format!("{} compose", compose.name.as_str());
     let place = lowering.place(&compose.name.span);
     let mut action = builtin(label, place, &builtins::SCRIPT, args, inputs);
     action.outputs = vec![builtins::component()];
-    (lowering.add(action), builtins::component())
+    Composed { component: (lowering.add(action), builtins::component()), engines }
 }
 
 /// Adds the check of a composed component; its interface is what its own bytes say.
-pub fn check(
-    lowering: &mut Lowering<'_>,
-    target: &Spanned<TargetName>,
-    composed: &(ActionId, RelPath),
-) -> super::component::Checked {
-    let inputs = vec![made(builtins::component(), composed)];
+pub fn check(lowering: &mut Lowering<'_>, target: &Spanned<TargetName>, composed: Composed) -> Checked {
+    let inputs = vec![made(builtins::component(), &composed.component)];
     let label = format!("{} check", target.as_str());
     let place = lowering.place(&target.span);
     let mut action = builtin(label, place, &builtins::VALIDATE, vec![], inputs);
     action.outputs = vec![builtins::component(), builtins::interface()];
     let id = lowering.add(action);
-    super::component::Checked { component: (id, builtins::component()), interface: (id, builtins::interface()) }
+    Checked {
+        component: (id, builtins::component()),
+        interface: (id, builtins::interface()),
+        engines: composed.engines,
+    }
 }

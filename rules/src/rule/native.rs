@@ -14,15 +14,28 @@ use crate::name::TargetName;
 pub fn lower(lowering: &mut Lowering<'_>, target: &Spanned<TargetName>, checked: &Checked) -> (ActionId, RelPath) {
     let inputs = vec![made(builtins::component(), &checked.component)];
     let place = lowering.place(&target.span);
-    let action = action(lowering, format!("{} native", target.as_str()), place, inputs);
+    let outputs = vec![builtins::native_code()];
+    let mut action = action(lowering, format!("{} native", target.as_str()), place, inputs, outputs);
+    let known = |(n, engine): (usize, &ActionId)| (format!("functions-{n}"), *engine, builtins::functions());
+    action.accelerators = checked.engines.iter().enumerate().map(known).collect();
     (lowering.add(action), builtins::native_code())
 }
 
-/// The action for the component that these inputs hold.
-pub(super) fn action(lowering: &Lowering<'_>, label: String, place: Option<Place>, inputs: Vec<Input>) -> Action {
-    let level = format!("level={}", native::level_name(lowering.level));
-    let mut action = builtin(label, place, &builtins::NATIVE, vec![level], inputs);
-    action.outputs = vec![builtins::native_code()];
+/// The action for the component that these inputs hold. Its outputs are native code, and the functions where those are
+/// wanted.
+pub(super) fn action(
+    lowering: &Lowering<'_>,
+    label: String,
+    place: Option<Place>,
+    inputs: Vec<Input>,
+    outputs: Vec<RelPath>,
+) -> Action {
+    let mut args = vec![format!("level={}", native::level_name(lowering.level))];
+    if outputs.contains(&builtins::functions()) {
+        args.push("keep=functions".to_owned());
+    }
+    let mut action = builtin(label, place, &builtins::NATIVE, args, inputs);
+    action.outputs = outputs;
     action.platform.insert("native".into(), lowering.native_platform.to_owned());
     action
 }

@@ -72,8 +72,8 @@ impl Case {
     /// The action.
     #[must_use]
     pub fn action(self, facts: &Facts, target: &str, offered: &Provider, place: Option<Place>) -> Action {
-        let component = offered.component.as_ref().expect("only what is a component has such tests");
-        let mut inputs = vec![made(builtins::component(), component)];
+        let checked = offered.component.as_ref().expect("only what is a component has such tests");
+        let mut inputs = vec![made(builtins::component(), &checked.component)];
         for (number, dir) in self.dirs.iter().enumerate() {
             let tree = facts.test_dirs[&directory_name(dir)].clone();
             inputs.push(Input {
