@@ -74,18 +74,14 @@ pub(super) fn precompile(table: &Table, call: &Call<'_>) -> Result<Returned, Cal
     let component = call.read(&component())?;
     let compile = || runtime.precompile_with(&component, Arc::clone(&known) as Arc<dyn CacheStore>);
     // The engine that was unwound out of is gone with it.
-    let compiled = catch_unwind(AssertUnwindSafe(compile)).unwrap_or_else(|unwound| {
-        if unwound.is::<Stopped>() {
-            return Err(LoadError { path: None, message: "stopped".to_owned() });
-        }
-        resume_unwind(unwound)
-    });
-    match compiled {
-        Ok(bytes) => {
+    match catch_unwind(AssertUnwindSafe(compile)) {
+        Ok(Ok(bytes)) => {
             let pack = keeps.then(|| (functions(), known.pack()));
             Ok(Returned::files([(native_code(), bytes)].into_iter().chain(pack).collect()))
         }
-        Err(e) => Ok(Returned::failure(format!("{e}\n"))),
+        Ok(Err(e)) => Ok(Returned::failure(format!("{e}\n"))),
+        Err(unwound) if unwound.is::<Stopped>() => Ok(Returned::failure("")),
+        Err(unwound) => resume_unwind(unwound),
     }
 }
 
