@@ -14,15 +14,16 @@ use std::time::Duration;
 use crate::harness::{Amount, Bench, Plan, Usage, median, run};
 use crate::workspace::Workspace;
 
-/// What is edited in each language: the file, and how a comment is written there.
+/// What is edited in each language: the file, and what is added to it. `N` is another number each time, and ends up in the
+/// component.
 const EDITS: &[(&str, &str, &str)] = &[
-    ("Rust", "parcels/src/lib.rs", "//"),
-    ("Go", "routes/roads/roads.go", "//"),
-    ("Zig", "rates/main.zig", "//"),
-    ("C", "codes/codes.c", "//"),
-    ("JavaScript", "labels/index.js", "//"),
-    ("TypeScript", "customs/index.ts", "//"),
-    ("Python", "counter/app.py", "#"),
+    ("Rust", "parcels/src/lib.rs", "#[used]\nstatic EDIT_N: u32 = N;"),
+    ("Go", "routes/roads/roads.go", "var EditN = func() int { println(\"edit N\"); return N }()"),
+    ("Zig", "rates/main.zig", "export fn edit_N() u32 {\n    return N;\n}"),
+    ("C", "codes/codes.c", "__attribute__((export_name(\"edit-N\"))) int edit_N(void) { return N; }"),
+    ("JavaScript", "labels/index.js", "globalThis.editN = N;"),
+    ("TypeScript", "customs/index.ts", "Reflect.set(globalThis, \"editN\", N);"),
+    ("Python", "counter/app.py", "EDIT_N = N"),
 ];
 
 pub(crate) fn bench(plan: &Plan, bench: &mut Bench) {
@@ -53,12 +54,13 @@ pub(crate) fn bench(plan: &Plan, bench: &mut Bench) {
         .collect();
     bench.judge_ratio("all of it from the store, cpu", Amount::Time(median(again).cpu), Amount::Time(first.cpu), 0.02);
     v2("test");
-    for (language, file, comment) in EDITS {
+    for (language, file, more) in EDITS {
         let (mut usages, mut compiling) = (Vec::new(), Vec::new());
+        let mut edit = |number: u32| append(&workspace.directory().join(file), &more.replace('N', &number.to_string()));
         for round in 0..5 {
-            append(&workspace.directory().join(file), &format!("{comment} edit {round}\n"));
+            edit(2 * round);
             compiling.push(compile_time(&workspace));
-            append(&workspace.directory().join(file), &format!("{comment} edit {round}, again\n"));
+            edit(2 * round + 1);
             usages.push(v2("test"));
         }
         compiling.sort_unstable();
@@ -72,9 +74,9 @@ pub(crate) fn bench(plan: &Plan, bench: &mut Bench) {
     }
 }
 
-fn append(file: &Path, line: &str) {
+fn append(file: &Path, lines: &str) {
     let text = std::fs::read_to_string(file).expect("a source of the fixture");
-    std::fs::write(file, text + line).expect("it can be written");
+    std::fs::write(file, format!("{text}\n{lines}\n")).expect("it can be written");
 }
 
 /// Builds, and says how long the longest action took: the one that compiles.
