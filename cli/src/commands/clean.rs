@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use run_engine::store::disk::{ENTRIES, MARK};
-use run_rules::session::{PRIVATE, read_manifest};
+use run_rules::session::{PRIVATE, read_manifest, remove_bindings};
 use serde_json::json;
 
 use crate::context::Context;
@@ -12,7 +12,7 @@ use crate::fail::Failure;
 
 /// Remove outputs and state
 ///
-/// Removes what `run` wrote to `target/wasm`, and `.run`. Nothing of it is needed: the next build takes what it can from the store and
+/// Removes what `run` wrote to `target/wasm`, and `.run`, with the bindings that it wrote for editors. Nothing of it is needed: the next build takes what it can from the store and
 /// makes the rest again. What a `[[command]]` wrote into the project stays.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -28,6 +28,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     match context.project() {
         Ok(root) => {
             removed.extend(remove_outputs(&root)?);
+            removed.extend(remove_bindings(&root).iter().map(ToString::to_string));
             if remove(&root.join(PRIVATE))? {
                 removed.push(PRIVATE.to_owned());
             }

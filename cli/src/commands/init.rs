@@ -54,9 +54,10 @@ enum Template {
 type Starter = &'static [(&'static str, &'static str)];
 
 macro_rules! starter {
-    ($directory:literal: $($file:literal)*) => {
+    ($directory:literal: $($file:literal)*) => { starter!($directory, "gitignore": $($file)*) };
+    ($directory:literal, $ignored:literal: $($file:literal)*) => {
         &[
-            (".gitignore", "/target\n/.run\n"),
+            (".gitignore", include_str!(concat!("../../templates/", $ignored))),
             $(($file, include_str!(concat!("../../templates/", $directory, "/", $file)))),*
         ]
     };
@@ -75,37 +76,57 @@ const STARTERS: &[(Language, Template, Starter)] = &[
     (
         Language::Go,
         Template::Component,
-        starter!("go-component": "run.toml" "go.mod" "exports/export_wit_world/hello.go" "wit/hello.wit"),
+        starter!("go-component", "go.gitignore": "run.toml" "go.mod" "exports/export_wit_world/hello.go" "wit/hello.wit"),
     ),
-    (Language::Go, Template::Command, starter!("go-command": "run.toml" "go.mod" "main.go")),
+    (Language::Go, Template::Command, starter!("go-command", "go.gitignore": "run.toml" "go.mod" "main.go")),
     (
         Language::Go,
         Template::Http,
-        starter!("go-http": "run.toml" "go.mod" "exports/export_wasi_http_incoming_handler/handler.go"),
+        starter!("go-http", "go.gitignore": "run.toml" "go.mod" "exports/export_wasi_http_incoming_handler/handler.go"),
     ),
-    (Language::Python, Template::Component, starter!("python-component": "run.toml" "src/app.py" "wit/hello.wit")),
-    (Language::Python, Template::Command, starter!("python-command": "run.toml" "src/app.py")),
-    (Language::Python, Template::Http, starter!("python-http": "run.toml" "src/app.py")),
+    (
+        Language::Python,
+        Template::Component,
+        starter!("python-component": "run.toml" "pyrightconfig.json" "src/app.py" "wit/hello.wit"),
+    ),
+    (Language::Python, Template::Command, starter!("python-command": "run.toml" "pyrightconfig.json" "src/app.py")),
+    (Language::Python, Template::Http, starter!("python-http": "run.toml" "pyrightconfig.json" "src/app.py")),
     (
         Language::JavaScript,
         Template::Component,
-        starter!("javascript-component": "run.toml" "src/index.js" "wit/hello.wit"),
+        starter!("javascript-component": "run.toml" "jsconfig.json" "src/index.js" "wit/hello.wit"),
     ),
-    (Language::JavaScript, Template::Command, starter!("javascript-command": "run.toml" "src/index.js")),
-    (Language::JavaScript, Template::Http, starter!("javascript-http": "run.toml" "src/index.js")),
+    (
+        Language::JavaScript,
+        Template::Command,
+        starter!("javascript-command": "run.toml" "jsconfig.json" "src/index.js"),
+    ),
+    (Language::JavaScript, Template::Http, starter!("javascript-http": "run.toml" "jsconfig.json" "src/index.js")),
     (
         Language::TypeScript,
         Template::Component,
-        starter!("typescript-component": "run.toml" "src/index.ts" "wit/hello.wit"),
+        starter!("typescript-component": "run.toml" "tsconfig.json" "src/index.ts" "wit/hello.wit"),
     ),
-    (Language::TypeScript, Template::Command, starter!("typescript-command": "run.toml" "src/index.ts")),
-    (Language::TypeScript, Template::Http, starter!("typescript-http": "run.toml" "src/index.ts")),
-    (Language::Zig, Template::Component, starter!("zig-component": "run.toml" "src/main.zig" "wit/hello.wit")),
-    (Language::Zig, Template::Command, starter!("zig-command": "run.toml" "src/main.zig")),
-    (Language::Zig, Template::Http, starter!("zig-http": "run.toml" "src/main.zig")),
-    (Language::C, Template::Component, starter!("c-component": "run.toml" "src/main.c" "wit/hello.wit")),
+    (
+        Language::TypeScript,
+        Template::Command,
+        starter!("typescript-command": "run.toml" "tsconfig.json" "src/index.ts"),
+    ),
+    (Language::TypeScript, Template::Http, starter!("typescript-http": "run.toml" "tsconfig.json" "src/index.ts")),
+    (
+        Language::Zig,
+        Template::Component,
+        starter!("zig-component", "zig.gitignore": "run.toml" "src/main.zig" "wit/hello.wit"),
+    ),
+    (Language::Zig, Template::Command, starter!("zig-command", "zig.gitignore": "run.toml" "src/main.zig")),
+    (Language::Zig, Template::Http, starter!("zig-http", "zig.gitignore": "run.toml" "src/main.zig")),
+    (
+        Language::C,
+        Template::Component,
+        starter!("c-component": "run.toml" "compile_flags.txt" "src/main.c" "wit/hello.wit"),
+    ),
     (Language::C, Template::Command, starter!("c-command": "run.toml" "src/main.c")),
-    (Language::C, Template::Http, starter!("c-http": "run.toml" "src/main.c")),
+    (Language::C, Template::Http, starter!("c-http": "run.toml" "compile_flags.txt" "src/main.c")),
 ];
 
 /// Makes it.

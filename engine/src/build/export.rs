@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::Known;
 use crate::files::materialize::{MaterializeError, Written, materialize_file_if_changed};
+use crate::files::workspace::stays_inside;
 use crate::graph::Export;
 use crate::path::{RelPath, under};
 use crate::store::{Blobs, StoreError};
@@ -48,26 +49,6 @@ pub(super) fn export(
         };
     }
     Ok(wrote)
-}
-
-/// Refuses to write through a link that leads out of the workspace, as sources are refused to be read through one.
-fn stays_inside(workspace: &Path, path: &RelPath) -> Result<(), StoreError> {
-    let failed = |at: &Path, cause| StoreError { what: "write an output to", path: at.to_owned(), cause };
-    let root = workspace.canonicalize().map_err(|cause| failed(workspace, cause))?;
-    let mut directory = workspace.join(path);
-    while directory.pop() {
-        match directory.canonicalize() {
-            Ok(real) if real.starts_with(&root) => return Ok(()),
-            Ok(_) => {
-                let why = "a symbolic link on the way leads out of the project";
-                return Err(failed(&workspace.join(path), std::io::Error::other(why)));
-            }
-            // What is not there yet will be made, below what is.
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(cause) => return Err(failed(&directory, cause)),
-        }
-    }
-    Ok(())
 }
 
 fn link(target: &str, at: &Path) -> Result<bool, StoreError> {

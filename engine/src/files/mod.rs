@@ -8,6 +8,7 @@ pub mod scan;
 pub mod stamp;
 pub mod stat_cache;
 pub mod sync;
+pub mod workspace;
 
 #[cfg(test)]
 mod tests;

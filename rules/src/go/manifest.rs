@@ -20,6 +20,8 @@ pub const NAMELESS: &str = "module wit_component\n\ngo 1.27\n";
 pub struct Manifest {
     /// The module's path.
     pub module: String,
+    /// The version of Go that it is written in.
+    pub go: Option<String>,
     /// The paths of the modules it requires, in the order they are written.
     pub requires: Vec<String>,
     /// Modules that are replaced, and the directory or the module that replaces them.
@@ -52,6 +54,7 @@ impl Manifest {
     fn take(&mut self, word: &str, rest: &[&str]) {
         match (word, rest) {
             ("module", [path]) => (*path).clone_into(&mut self.module),
+            ("go", [version]) => self.go = Some((*version).to_owned()),
             ("require", [path, ..]) => self.requires.push((*path).to_owned()),
             ("replace", [path, rest @ ..]) => {
                 if let Some(by) = rest.iter().skip_while(|word| **word != "=>").nth(1) {
@@ -133,6 +136,7 @@ mod tests {
                     replace example.com/b => ../b\nreplace (\n\texample.com/a v1.0.0 => example.com/d v1.1.0\n)\n";
         let found = Manifest::parse(text).unwrap();
         assert_eq!(found.module, "example.com/calc");
+        assert_eq!(found.go.as_deref(), Some("1.24"));
         assert_eq!(found.requires, ["example.com/a", "example.com/b"]);
         assert_eq!(found.directories().collect::<Vec<_>>(), ["../b"]);
         assert!(found.needs_others(), "a module replaced by a module is fetched");

@@ -2,7 +2,7 @@
 //!
 //! The tour: [`module::find`] reads `go.mod` and the heads of the sources (and never spawns go) into a [`GoModule`]:
 //! [`manifest`] understands `go.mod`, [`source`] what stands at the head of a `.go` file. [`bindings`] writes the packages
-//! that connect a module to its world. [`steps`] has the scripts that drive go, and what they rely on.
+//! that connect a module to its world, and [`workspace`] what shows an editor the rest. [`steps`] has the scripts that drive go, and what they rely on.
 //!
 //! What is deliberately not here: actions, digests and trees. The Go row makes actions.
 
@@ -11,5 +11,6 @@ pub mod manifest;
 pub mod module;
 pub mod source;
 pub mod steps;
+pub mod workspace;
 
 pub use module::{GoModule, Needs, find};

@@ -28,6 +28,10 @@ pub struct GoModule {
     pub own: Vec<String>,
     /// Where other people's modules come from.
     pub needs: Needs,
+    /// The version of Go that it is written in, where it says one.
+    pub go: Option<String>,
+    /// Whether it says where the runtime of bindings is.
+    pub replaces_runtime: bool,
 }
 
 /// Where the modules come from that are not files of the project.
@@ -83,10 +87,13 @@ pub fn find(files: &dyn Files, dir: Option<&RelPath>) -> Result<GoModule, Vec<Di
         imports: BTreeSet::new(),
         own: Vec::new(),
         needs: Needs::Nothing,
+        go: None,
+        replaces_runtime: false,
     };
     let text = files.read(&at("go.mod")).unwrap_or_else(|| NAMELESS.to_owned());
     let manifest = read(&text, &at("go.mod"))?;
     module.path.clone_from(&manifest.module);
+    module.go.clone_from(&manifest.go);
     let mut beside = Vec::new();
     for written in manifest.directories() {
         beside.push(Some(directory(&at("go.mod"), dir, written)?));
@@ -98,6 +105,7 @@ pub fn find(files: &dyn Files, dir: Option<&RelPath>) -> Result<GoModule, Vec<Di
         (None, true) => Needs::Fetched,
         (None, false) => Needs::Nothing,
     };
+    module.replaces_runtime = manifest.replaces_runtime();
     let mut amendment = manifest.amendment();
     if let Some(list) = vendored_list.filter(|_| module.needs == Needs::Vendored) {
         if list.lines().any(|line| line.split(' ').nth(1) == Some(RUNTIME)) {

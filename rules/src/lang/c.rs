@@ -2,7 +2,7 @@
 
 use run_engine::path::{RelPath, under};
 
-use super::{Asked, Recipe, Row, Step, StepWork, Yields};
+use super::{Asked, Recipe, Row, Shown, Step, StepWork, Yields};
 use crate::builtin::{self, bindings};
 use crate::cargo::Content;
 use crate::diagnostic::Diagnostic;
@@ -69,5 +69,13 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         toolchains: [(zig::NAME, toolchain)].into(),
         ..Step::new("compile", compile, vec![at(zig::MODULE)])
     });
-    Ok(Recipe { steps, raw: at(zig::MODULE), yields: Yields::CoreModule })
+    let shown = match bound.first() {
+        Some(header) => {
+            let written = text::generate(world, world.short_name(), is_program);
+            // Editors don't look into the others.
+            gatherer.shown(asked, written.map(|files| files.into_iter().filter(|(file, _)| file == header).collect()))
+        }
+        None => Shown::new(),
+    };
+    Ok(Recipe { steps, raw: at(zig::MODULE), yields: Yields::CoreModule, shown })
 }

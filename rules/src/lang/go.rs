@@ -48,7 +48,8 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         job.deps(gatherer)?;
     }
     job.compile(gatherer, shape, is_tiny)?;
-    Ok(Recipe { steps: job.steps, raw: path(MODULE), yields: Yields::CoreModule })
+    let shown = gatherer.go_shown(asked, &module, &job.generated, &job.toolchains["go-runtime"])?;
+    Ok(Recipe { steps: job.steps, raw: path(MODULE), yields: Yields::CoreModule, shown })
 }
 
 /// A recipe that is being made.

@@ -9,12 +9,13 @@ use run_engine::path::RelPath;
 use run_engine::tree::Tree;
 use wit_parser::WorldItem;
 
-use super::{Asked, Given, Step, StepWork};
+use super::{Asked, Given, Shown, Step, StepWork};
 use crate::builtin::{self, Builtin, native, snapshot};
 use crate::cargo::Content;
 use crate::diagnostic::Diagnostic;
-use crate::facts::Gatherer;
+use crate::facts::{Gatherer, shown};
 use crate::rule::TOOLCHAIN;
+use crate::step::bindings::typescript;
 
 /// The first two steps, the engine and code of this machine for it; and the world that it was made for.
 ///
@@ -93,6 +94,13 @@ pub(super) fn bundle(
         toolchains,
         ..Step::new("bundle", run, vec![path(BUNDLE)])
     })
+}
+
+/// What the world is for JavaScript, and what holds the program of `entry` to it.
+pub(super) fn declarations(asked: &Asked<'_>, gatherer: &Gatherer<'_>, entry: &RelPath) -> Shown {
+    let world = asked.world.expect("only a text form comes without a world");
+    let up = "../".repeat(shown::directory(asked).parts().count());
+    gatherer.shown(asked, typescript::generate(world, world.short_name(), &format!("{up}{entry}")))
 }
 
 /// How esbuild bundles: for an engine that is neither a browser nor Node.js, and so that comments change nothing.

@@ -33,5 +33,6 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
             steps.push(Step { uses: vec![bundled], ..program });
         }
     }
-    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component })
+    let shown = interpreted::declarations(asked, gatherer, &entry);
+    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component, shown })
 }

@@ -69,7 +69,12 @@ pub struct Recipe {
     pub raw: RelPath,
     /// What the bytes are.
     pub yields: Yields,
+    /// The bindings as the tools of editors look for them: texts by their path in the project. No step reads them.
+    pub shown: Shown,
 }
+
+/// Texts that are written into the project, by their path there.
+pub type Shown = BTreeMap<RelPath, Vec<u8>>;
 
 /// What a recipe's bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use crate::cargo::Content;
 use crate::diagnostic::Diagnostic;
 use crate::facts::Gatherer;
 use crate::manifest::Language;
+use crate::snapshot::python;
 
 pub(super) const ROW: Row = Row { language: Language::Python, recipe };
 
@@ -40,7 +41,9 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     }
     let tree = gatherer.mixed_tree(&files.into_iter().map(|file| (file, Content::Project)).collect(), asked)?;
     steps.push(Step { tree, produced: asked.produced.to_vec(), ..program });
-    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component })
+    let bound = asked.world.expect("only a text form comes without a world");
+    let shown = gatherer.shown(asked, python::editor_modules(bound));
+    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component, shown })
 }
 
 /// The directories that are virtual environments of this machine's Python.

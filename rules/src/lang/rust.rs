@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use run_engine::action::{Part, Word};
 use run_engine::path::RelPath;
 
-use super::{Asked, Recipe, Row, Step, StepWork, Yields};
+use super::{Asked, Recipe, Row, Shown, Step, StepWork, Yields};
 use crate::cargo::{self, HostCompiler, Layer, Profile as CargoProfile, WasmTarget};
 use crate::diagnostic::Diagnostic;
 use crate::facts::Gatherer;
@@ -39,7 +39,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         steps.push(step(asked, gatherer, target, layer, uses)?);
     }
     let raw = RelPath::new(cargo::layers::COMPONENT).expect("a constant that is a path");
-    Ok(Recipe { steps, raw, yields })
+    Ok(Recipe { steps, raw, yields, shown: Shown::new() })
 }
 
 fn step(

@@ -30,7 +30,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     let files = gatherer.source_files(asked, &["ts", "mts", "js", "mjs", "json"])?;
     let entry = gatherer.root_file(asked, &files, "index.ts")?;
     let directory = gatherer.source_directory(asked)?;
-    let own_settings = files.iter().find(|file| **file == under(directory.as_ref(), &at("tsconfig.json"))).cloned();
+    let own_settings = gatherer.nearest(directory.as_ref(), "tsconfig.json");
     let declared: Vec<RelPath> = files.iter().filter(|file| file.as_str().ends_with(".d.ts")).cloned().collect();
     let content: BTreeMap<RelPath, Content> = files.into_iter().map(|file| (file, Content::Project)).collect();
     let world = asked.world.expect("only a text form comes without a world");
@@ -46,6 +46,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     let mut uses = vec![program];
     if asked.source.typecheck {
         let mut content = content;
+        content.extend(own_settings.iter().map(|file| (file.clone(), Content::Project)));
         content.insert(
             at(CHECK).join(&at("tsconfig.json")),
             Content::Text(settings(own_settings.as_ref(), &declared, modules.is_some())),
@@ -85,7 +86,8 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     }
     let load = vec![format!("entry={module}")];
     steps.push(Step { uses, ..interpreted::load(asked, encoded, &builtin::QUICKJS_SNAPSHOT, load) });
-    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component })
+    let shown = interpreted::declarations(asked, gatherer, &entry);
+    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component, shown })
 }
 
 /// How a program is checked: as its own settings say, where it has some, and with what the check needs.
@@ -103,7 +105,11 @@ fn settings(own: Option<&RelPath>, declared: &[RelPath], has_modules: bool) -> S
         settings["compilerOptions"]["paths"] = json!({ "*": ["../../*", modules] });
     }
     match own {
-        Some(own) => settings["extends"] = json!(format!("../../{own}")),
+        Some(own) => {
+            settings["extends"] = json!(format!("../../{own}"));
+            // What is checked is what the program is made of, whatever else its editor looks at.
+            settings["include"] = json!([]);
+        }
         None => {
             let defaults = [
                 ("strict", json!(true)),

@@ -1,6 +1,6 @@
 //! WebAssembly in text form: one file, no toolchain.
 
-use super::{Asked, Recipe, Row, Step, StepWork, Yields};
+use super::{Asked, Recipe, Row, Shown, Step, StepWork, Yields};
 use crate::builtin;
 use crate::diagnostic::Diagnostic;
 use crate::facts::Gatherer;
@@ -19,5 +19,5 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     };
     let text = StepWork::Builtin { builtin: &builtin::TEXT, args: vec![file.to_string()], native: None };
     let step = Step { tree: gatherer.file_as_read(&file, &bytes), ..Step::new("compile", text, vec![builtin::raw()]) };
-    Ok(Recipe { steps: vec![step], raw: builtin::raw(), yields })
+    Ok(Recipe { steps: vec![step], raw: builtin::raw(), yields, shown: Shown::new() })
 }

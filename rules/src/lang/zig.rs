@@ -55,5 +55,8 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         ..Step::new("compile", compile, vec![at(zig::MODULE)])
     };
     let steps = vec![write, std, compile];
-    Ok(Recipe { steps, raw: at(zig::MODULE), yields: Yields::CoreModule })
+    let written = text::generate(world, world.short_name(), main.file_name(), is_program);
+    // Zig imports a file by where it stands.
+    let shown = gatherer.shown_beside(asked, directory.as_ref(), written);
+    Ok(Recipe { steps, raw: at(zig::MODULE), yields: Yields::CoreModule, shown })
 }

@@ -5,6 +5,7 @@
 
 mod again;
 mod answer;
+mod bindings;
 mod open;
 mod options;
 mod provisions;
@@ -33,8 +34,8 @@ use run_engine::sandbox::World;
 use run_engine::sandbox::ladder::{self, Refusal, Strongest};
 use run_engine::sandbox::{INPUT_ROOT, Sandbox as _};
 use run_engine::schedule::Limits;
-use run_engine::store::Strength;
 use run_engine::store::disk::DiskStore;
+use run_engine::store::{StoreError, Strength};
 
 use crate::builtin::{Table, native};
 use crate::diagnostic::Diagnostic;
@@ -47,9 +48,11 @@ use crate::rule::WORK;
 use crate::target::Target;
 use crate::undeclared::{self, Asker, Undeclared};
 
+use bindings::Bindings;
 use state::State;
 
 pub use answer::{Runnable, UpToDate};
+pub use bindings::remove_bindings;
 pub use open::{MANIFEST, OpenError, read_manifest, store_dir};
 pub use options::{Ask, Environment, Goal, Options, TimeOfDay};
 pub use provisions::{Provision, Provisions};
@@ -64,6 +67,7 @@ pub struct Session {
     profile: Profile,
     store: DiskStore,
     lowered: Lowered,
+    bindings: Bindings,
     stats: StatCache,
     history: History,
     looked: Looked,
@@ -179,6 +183,7 @@ impl Session {
         let _lease = self.store.lease()?;
         let now = self.options.clock.now().duration_since(SystemTime::UNIX_EPOCH);
         self.history.set_time(now.map_or(0, |since| since.as_secs()));
+        let unwritten = if options.dry_run { None } else { self.write_bindings().err() };
         let sandbox = self.sandbox(options.jobs, World::USUAL);
         let forced = if options.force { self.forced(selection) } else { HashSet::new() };
         let request = Request {
@@ -240,12 +245,21 @@ impl Session {
                     sink.event(Event::Degraded { what: "the sandbox", instead: &weaker_instead(strength, refusal) });
                 }
             }
+            if let Some(error) = &unwritten {
+                let instead = format!("{error}; components are built all the same");
+                sink.event(Event::Degraded { what: "bindings for editors", instead: &instead });
+            }
             sink.event(Event::Finished { summary });
         }
         if !options.dry_run {
-            self.remember(selection, &outcome);
+            self.remember(selection, &outcome, unwritten.is_none());
         }
         Ok(outcome)
+    }
+
+    /// Writes what editors want to find.
+    fn write_bindings(&self) -> Result<(), StoreError> {
+        self.bindings.write(&self.options.root, &self.manifest)
     }
 
     fn sandbox(&self, n_cores: usize, world: World) -> Strongest {
@@ -271,14 +285,14 @@ impl Session {
     }
 
     /// Writes what the next build wants to know. None of it is needed, so what can't be written is left out.
-    fn remember(&mut self, selection: &Selection, outcome: &Outcome) {
+    fn remember(&mut self, selection: &Selection, outcome: &Outcome, is_all_written: bool) {
         let state = State::of(&self.options.root);
         if state.prepare().is_err() {
             return;
         }
         state.save(&self.history, &self.stats);
         let file = state.witness_file(&self.options);
-        if outcome.summary.is_success() && outcome.export_error.is_none() {
+        if outcome.summary.is_success() && outcome.export_error.is_none() && is_all_written {
             if let Some(witness) = self.witness(selection, outcome) {
                 let _ = witness.save(&file);
             }

@@ -9,6 +9,7 @@ use run_engine::path::RelPath;
 use run_engine::store::StoreError;
 use run_engine::store::disk::DiskStore;
 
+use super::bindings::Bindings;
 use super::selection::names_and_filters;
 use super::state::State;
 use super::{Options, Session};
@@ -105,7 +106,9 @@ impl Session {
             platform: options.environment.platform.clone(),
             native_platform,
         };
-        let mut lowered = lower(&manifest, &planned, gathered.facts, &settings)?;
+        let mut facts = gathered.facts;
+        let bindings = Bindings::of(&mut facts);
+        let mut lowered = lower(&manifest, &planned, facts, &settings)?;
         warnings.extend(gathered.warnings);
         warnings.append(&mut lowered.warnings);
         let history = state.history();
@@ -118,6 +121,7 @@ impl Session {
             profile,
             store,
             lowered,
+            bindings,
             stats,
             history,
             looked,

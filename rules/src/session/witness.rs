@@ -65,7 +65,8 @@ impl Session {
         }
         let clock = self.options.clock;
         let time = Time { now: &|| clock.now(), wait: &std::thread::sleep };
-        let files = exported_files(selection, outcome);
+        let mut files = exported_files(selection, outcome);
+        files.extend(self.bindings.files(self.manifest.digest_function()));
         witness.left(&self.options.root, &files, &mut self.stats, time).then_some(witness)
     }
 }

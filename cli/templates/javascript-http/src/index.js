@@ -1,5 +1,6 @@
 import { Fields, OutgoingBody, OutgoingResponse, ResponseOutparam } from "wasi:http/types@0.2.12";
 
+/** @type {import("run:world").World["incomingHandler"]} */
 export const incomingHandler = {
   handle(request, out) {
     const path = request.pathWithQuery() ?? "/";
@@ -8,7 +9,12 @@ export const incomingHandler = {
   },
 };
 
-/** Sends a whole response. */
+/**
+ * Sends a whole response.
+ * @param {import("wasi:http/types@0.2.12").ResponseOutparam} out
+ * @param {number} status
+ * @param {string} text
+ */
 function respond(out, status, text) {
   const headers = Fields.fromList([["content-type", new TextEncoder().encode("text/plain")]]);
   const response = new OutgoingResponse(headers);
@@ -19,6 +25,6 @@ function respond(out, status, text) {
   const bytes = new TextEncoder().encode(text);
   // A stream takes this much at once.
   for (let at = 0; at < bytes.length; at += 4096) stream.blockingWriteAndFlush(bytes.subarray(at, at + 4096));
-  stream[Symbol.dispose]();
+  stream[Symbol.dispose]?.();
   OutgoingBody.finish(body, null);
 }

@@ -4,6 +4,6 @@ from wit_world import exports
 
 
 class Run(exports.Run):
-    def run(self):
+    def run(self) -> None:
         name = sys.argv[1] if len(sys.argv) > 1 else "world"
         print(f"Hello, {name}!")

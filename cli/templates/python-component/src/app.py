@@ -2,6 +2,6 @@ import wit_world
 
 
 class WitWorld(wit_world.WitWorld):
-    def greet(self, number):
+    def greet(self, number: int) -> int:
         """The number that follows."""
         return number + 1

@@ -12,11 +12,11 @@ use crate::cargo::WasmTarget;
 use crate::diagnostic::Diagnostic;
 use crate::facts::ComponentFacts;
 use crate::facts::files::{ProjectFiles, Standing};
-use crate::lang::{self, Asked, Recipe, Step, StepWork, Yields};
+use crate::lang::{self, Asked, Recipe, Shown, Step, StepWork, Yields};
 use crate::manifest::{
     self, Command, Component, Detection, Interface, Language, LanguageChoice, Manifest, Origin, Source, Spanned,
 };
-use crate::step::interface::{Interface as Shown, Shape};
+use crate::step::interface::{self, Shape};
 use crate::step::kind::Kind;
 use crate::step::wit::{self, World};
 use crate::step::{StepError, validate};
@@ -63,7 +63,7 @@ impl Gatherer<'_> {
         tree.insert(&raw, Node::File { digest, executable: false }).expect("a tree with one file");
         let read = StepWork::Builtin { builtin: &builtin::READ, args: vec![], native: None };
         let step = Step { tree, ..Step::new("read", read, vec![raw.clone()]) };
-        let recipe = Recipe { steps: vec![step], raw, yields: Yields::Component };
+        let recipe = Recipe { steps: vec![step], raw, yields: Yields::Component, shown: Shown::new() };
         self.component_facts(recipe, world, false)
     }
 
@@ -93,7 +93,7 @@ impl Gatherer<'_> {
     }
 
     fn component_facts(&self, recipe: Recipe, world: World, is_promised: bool) -> Gathers<ComponentFacts> {
-        let interface = Shown::of_world(&world).map_err(|e| e.diagnostics)?;
+        let interface = interface::Interface::of_world(&world).map_err(|e| e.diagnostics)?;
         let promise = if is_promised { world.encoded().map_err(|e| e.diagnostics)? } else { vec![] };
         let found_tests = if interface.shape == Shape::Library { tests_in(&world) } else { vec![] };
         Ok(ComponentFacts { language: None, recipe, interface, promise, found_tests, world })
@@ -182,7 +182,7 @@ impl Gatherer<'_> {
     fn warn_ungranted(&mut self, component: &Component, source: &Source, world: &World) {
         // A standard world asks for more than most programs use; only what the user wrote says what is meant.
         let Interface::Wit { world: name, path } = &source.interface else { return };
-        let Ok(shown) = Shown::of_world(world) else { return };
+        let Ok(shown) = interface::Interface::of_world(world) else { return };
         if shown.shape != Shape::Library {
             return;
         }

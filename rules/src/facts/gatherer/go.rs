@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use run_engine::action::MountedTree;
 use run_engine::path::{RelPath, under};
 
-use super::{Gatherer, Gathers};
+use super::{Gatherer, Gathers, shown};
 use crate::cargo::Content;
 use crate::facts::files::Standing;
-use crate::go::{self, GoModule, bindings};
-use crate::lang::Asked;
+use crate::go::manifest::{RUNTIME, RUNTIME_GO};
+use crate::go::{self, GoModule, Needs, bindings, workspace};
+use crate::lang::{Asked, Shown};
+use crate::step::bindings::Files;
 use crate::step::wit::World;
 
 impl Gatherer<'_> {
@@ -46,4 +49,98 @@ impl Gatherer<'_> {
         };
         Ok(generated.into_iter().map(placed).collect())
     }
+
+    /// The generated packages where an editor and `go vet` look for them. Those of what is imported are a module by
+    /// themselves, so that nobody checks them who checks the user's; a `go.work` in the user's module shows it. What belongs to
+    /// a package that the user writes stands beside their files. What is only linked nobody looks for.
+    ///
+    /// # Errors
+    /// A file of the toolchain can't be read.
+    pub fn go_shown(
+        &self,
+        asked: &Asked<'_>,
+        module: &GoModule,
+        generated: &BTreeMap<RelPath, Content>,
+        runtime: &MountedTree,
+    ) -> Gathers<Shown> {
+        if generated.is_empty() {
+            return Ok(Shown::new());
+        }
+        let below = |file: &RelPath| match &module.dir {
+            Some(dir) => file.strip_prefix(dir).expect("packages are below their module").to_string(),
+            None => file.to_string(),
+        };
+        let own = shown::directory(asked);
+        let at = |name: &str| own.push(name).expect("a plain name");
+        let (mut imports, mut beside) = (Shown::new(), Files::new());
+        for (file, content) in generated {
+            let (file, Content::Text(text)) = (below(file), content) else { continue };
+            if file.starts_with(bindings::IMPORTS) {
+                imports.insert(at(&file), text.clone().into_bytes());
+            } else if workspace::is_beside_sources(&file) {
+                beside.insert(file, text.clone().into_bytes());
+            }
+        }
+        let go = workspace::version(module.go.as_deref());
+        let mut used = Vec::new();
+        if !imports.is_empty() {
+            let path = format!("{}/{}", module.path, bindings::IMPORTS);
+            used.push(at(bindings::IMPORTS));
+            imports.insert(at(bindings::IMPORTS).join(&plain("go.mod")), workspace::module(&path, go).into_bytes());
+        }
+        // One that the user has put elsewhere is not shown twice, which Go refuses.
+        if !module.replaces_runtime {
+            used.push(at(workspace::RUNTIME_DIRECTORY));
+            imports.extend(self.go_runtime(asked, runtime, &at(workspace::RUNTIME_DIRECTORY))?);
+        }
+        let dir = module.dir.as_ref();
+        let has_manifest = self.nearest(dir, "go.mod").is_some_and(|file| file.parent() == module.dir);
+        let is_vendored = matches!(module.needs, Needs::Vendored | Needs::VendoredWhole);
+        if has_manifest && !is_vendored && !self.has_workspace(dir) {
+            let workspace = workspace::text(go, dir, &used);
+            beside.insert(workspace::FILE.to_owned(), workspace.into_bytes());
+        }
+        let mut shown = self.shown_beside(asked, dir, Ok(beside));
+        // Away from the module it would show nothing.
+        shown.remove(&at(workspace::FILE));
+        shown.extend(imports);
+        Ok(shown)
+    }
+
+    /// Whether somebody has a `go.work` in a directory, or above it.
+    fn has_workspace(&self, dir: Option<&RelPath>) -> bool {
+        let mut directory = dir.cloned();
+        loop {
+            let file = under(directory.as_ref(), &plain(workspace::FILE));
+            let is_free = |text: Option<Vec<u8>>| text.is_none_or(|text| text.starts_with(workspace::MARK.as_bytes()));
+            if !self.files.bytes(&file).is_ok_and(is_free) {
+                return true;
+            }
+            match directory {
+                None => return false,
+                Some(dir) => directory = dir.parent(),
+            }
+        }
+    }
+
+    /// What bindings import, as a module in the directory `at`.
+    fn go_runtime(&self, asked: &Asked<'_>, runtime: &MountedTree, at: &RelPath) -> Gathers<Shown> {
+        let sources = plain("src/pkg");
+        let manifest = workspace::module(RUNTIME, RUNTIME_GO);
+        let mut shown = Shown::from([(at.join(&plain("go.mod")), manifest.into_bytes())]);
+        for file in runtime.tree.flatten().into_keys() {
+            let Some(inside) = file.strip_prefix(&sources).filter(|file| file.as_str().starts_with("wit/")) else {
+                continue;
+            };
+            let from = runtime.directory.join(&file);
+            let bytes = std::fs::read(&from)
+                .map_err(|e| vec![self.unreadable_tool(&runtime.name, &from, &e, &asked.source.path.span)])?;
+            shown.insert(at.join(&inside), bytes);
+        }
+        Ok(shown)
+    }
+}
+
+fn plain(constant: &str) -> RelPath {
+    RelPath::new(constant).expect("a constant that is a path")
 }

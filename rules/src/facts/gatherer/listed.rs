@@ -1,6 +1,7 @@
 //! The sources of languages whose compilers are told which files there are.
 
 use std::ops::Range;
+use std::path::Path;
 
 use run_engine::action::MountedTree;
 use run_engine::digest::DigestFunction;
@@ -139,6 +140,19 @@ impl Gatherer<'_> {
             })?;
         }
         Ok(tree)
+    }
+
+    /// A file of a toolchain can't be read.
+    pub(super) fn unreadable_tool(
+        &self,
+        toolchain: &str,
+        file: &Path,
+        error: &std::io::Error,
+        span: &Range<usize>,
+    ) -> Diagnostic {
+        let message = format!("`{}`, part of {toolchain}, can't be read: {error}", file.display());
+        let help = format!("run `run v2 toolchain verify {toolchain}`, and build again");
+        self.placed(Diagnostic::error("missing-toolchain", message).help(help), span)
     }
 
     /// Refuses a world that a language has no bindings for. `language` is its name as people write it.

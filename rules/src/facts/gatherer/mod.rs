@@ -8,6 +8,7 @@ mod go;
 mod listed;
 mod packages;
 mod script;
+pub mod shown;
 mod sources;
 
 use std::ops::Range;

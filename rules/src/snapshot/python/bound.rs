@@ -100,6 +100,34 @@ impl Bound {
         }
     }
 
+    /// The modules, within the package, of all interfaces.
+    pub(super) fn modules(&self) -> impl Iterator<Item = String> {
+        let imports = self.imports.values().map(|name| format!("imports.{}", name_of(name)));
+        imports.chain(self.exports.values().map(|name| format!("exports.{}", name_of(name))))
+    }
+
+    /// The type that a name stands for, which may be another's.
+    pub(super) fn behind(&self, mut id: TypeId) -> TypeId {
+        while let TypeDefKind::Type(Type::Id(further)) = self.resolve.types[id].kind {
+            id = further;
+        }
+        id
+    }
+
+    /// Whether there is a class, or a union of classes, of this type's name.
+    pub(super) fn has_class(&self, id: TypeId) -> bool {
+        let ty = &self.resolve.types[id];
+        let is_class = matches!(
+            ty.kind,
+            TypeDefKind::Record(_)
+                | TypeDefKind::Variant(_)
+                | TypeDefKind::Enum(_)
+                | TypeDefKind::Flags(_)
+                | TypeDefKind::Resource
+        );
+        is_class && ty.name.is_some()
+    }
+
     /// The module and name of a named type.
     pub(super) fn place(&self, id: TypeId) -> (String, String) {
         let ty = &self.resolve.types[id];

@@ -4,6 +4,7 @@
 //! classes are then the component's exports, and it is told by name which class and method belongs to which function of the
 //! world ([`symbols`]). Functions and types of the world are Python modules that are written here ([`bindings`]).
 
+mod annotations;
 mod bindings;
 mod bound;
 mod symbols;
@@ -15,12 +16,14 @@ use bytes::Bytes;
 use run_engine::cancel::Cancel;
 use wasmtime::component::{Component, Val};
 
+use self::bindings::Reader;
 use self::bound::Bound;
 use super::link::{self, Libdl, Library};
 use super::{Engine, Refused, Stopped, freeze, seal};
 use crate::diagnostic::Diagnostic;
 use crate::host::{Disk, Rehearsal, Rehearsed};
 use crate::step::StepError;
+use crate::step::bindings::Files;
 use crate::step::wit::World;
 
 /// The interpreter's libraries by what others call them, and the files they come in. Of two that define a name the first
@@ -71,6 +74,18 @@ pub fn engine(world: &World, runtime: &Runtime) -> Result<Engine, StepError> {
     });
     let libraries = libraries.collect::<Result<Vec<_>, Diagnostic>>()?;
     link::link(world, &libraries, bound.library, Libdl::BuiltIn)
+}
+
+/// The modules of a world as editors read them: with types, and with what they import.
+///
+/// # Errors
+///
+/// `bad-wit` for a world that can't be bound.
+pub fn editor_modules(world: &World) -> Result<Files, StepError> {
+    let bound = Bound::new(world)?;
+    let types = ("componentize_py_types.py".to_owned(), include_str!("types.py").to_owned());
+    let modules = bindings::modules(&bound, Reader::Editor).into_iter().chain([types]);
+    Ok(modules.map(|(path, text)| (path, text.into_bytes())).collect())
 }
 
 fn unpacked(runtime: &Runtime, file: &str) -> Result<Vec<u8>, String> {
@@ -149,7 +164,7 @@ fn disk(
     let mut disk = Disk::default();
     unpack_into(&mut disk, "python", unpacked(runtime, STANDARD)?)?;
     unpack_into(&mut disk, "bundled", unpacked(runtime, HELPERS)?)?;
-    for (path, text) in bindings::modules(bound) {
+    for (path, text) in bindings::modules(bound, Reader::Interpreter) {
         disk.insert(&format!("world/{path}"), text.into());
     }
     disk.insert(&format!("world/{}.py", bindings::ENTRY), entry.into());
