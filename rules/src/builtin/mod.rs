@@ -126,7 +126,7 @@ pub const QUICKJS_SNAPSHOT: Builtin = Builtin {
 /// World and CPython → engine.
 pub const PYTHON_ENGINE: Builtin = Builtin {
     name: "python-engine",
-    revision: 1,
+    revision: 2,
     crates: &[
         "wit-dylib",
         "wit-component",
@@ -134,6 +134,10 @@ pub const PYTHON_ENGINE: Builtin = Builtin {
         "wasi-preview1-component-adapter-provider",
         "wasmtime-wizer",
         "zstd",
+        "tar",
+        "flate2",
+        "miniz_oxide",
+        "zlib-rs",
     ],
     run: |_, call| snapshot::python_engine(call),
 };
@@ -141,8 +145,18 @@ pub const PYTHON_ENGINE: Builtin = Builtin {
 /// Engine and Python → component.
 pub const PYTHON_SNAPSHOT: Builtin = Builtin {
     name: "python-snapshot",
-    revision: 1,
-    crates: &["wasmtime", "wasmtime-wasi", "wasmtime-wizer", "wasm-encoder", "zstd", "tar"],
+    revision: 2,
+    crates: &[
+        "wasmtime",
+        "wasmtime-wasi",
+        "wasmtime-wizer",
+        "wasm-encoder",
+        "zstd",
+        "tar",
+        "flate2",
+        "miniz_oxide",
+        "zlib-rs",
+    ],
     run: snapshot::python_snapshot,
 };
 

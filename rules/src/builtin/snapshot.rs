@@ -26,6 +26,12 @@ pub fn engine_file() -> RelPath {
     path("engine.wasm")
 }
 
+/// Where [`super::PYTHON_ENGINE`] leaves the interpreter's modules, and [`super::PYTHON_SNAPSHOT`] finds them.
+#[must_use]
+pub fn library_file() -> RelPath {
+    path("library.tar")
+}
+
 /// World and QuickJS → engine. What it leaves as `component.wasm` is for [`super::NATIVE`] alone.
 pub(super) fn quickjs_engine(call: &Call<'_>) -> Result<Returned, CallError> {
     let world = world(call)?;
@@ -45,14 +51,21 @@ pub(super) fn quickjs_snapshot(table: &Table, call: &Call<'_>) -> Result<Returne
     })
 }
 
-/// World and CPython's libraries, those in `runtime/` → engine. What it leaves as `component.wasm` is for
-/// [`super::NATIVE`] alone.
+/// World and CPython, which is in `runtime/` → engine, and its modules for programs that run. What it leaves as
+/// `component.wasm` is for [`super::NATIVE`] alone.
 pub(super) fn python_engine(call: &Call<'_>) -> Result<Returned, CallError> {
     let world = world(call)?;
-    match python::engine(&world, &files(call, RUNTIME)?) {
-        Ok(engine) => Ok(engine_files(engine)),
-        Err(e) => Ok(refused(&e)),
+    let runtime = files(call, RUNTIME)?;
+    let engine = match python::engine(&world, &runtime) {
+        Ok(engine) => engine,
+        Err(e) => return Ok(refused(&e)),
+    };
+    let mut left = engine_files(engine);
+    match python::library(&runtime) {
+        Ok(library) => left.outputs.push((library_file(), library)),
+        Err(message) => return Ok(Returned::failure(format!("{message}\n"))),
     }
+    Ok(left)
 }
 
 /// Engine, CPython's modules in `runtime/`, and program → component. `module=NAME` names the program's module, which is
@@ -64,6 +77,7 @@ pub(super) fn python_snapshot(table: &Table, call: &Call<'_>) -> Result<Returned
             files: files(call, crate::rule::WORK)?,
             roots: loaded.named.all("root").iter().map(|root| (*root).to_owned()).collect(),
             packages: packages(call)?,
+            library: call.read(&library_file())?,
             module: loaded.named.get("module")?,
         };
         Ok(python::snapshot(&loaded.linked, &loaded.open, &files(call, RUNTIME)?, program, call.cancel))

@@ -28,14 +28,17 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     let module = entry.file_name().strip_suffix(".py").unwrap_or(entry.file_name()).to_owned();
     // First, since what is wrong with them is told sooner than an interpreter is fetched.
     let packages = gatherer.site_packages(asked)?;
-    let libraries = gatherer.toolchain_files(CPYTHON, &|file| file.as_str().ends_with(".so.zst"), span)?;
+    let libraries = gatherer.toolchain_files(CPYTHON, &|file| file.as_str().ends_with(".zst"), span)?;
     let modules = gatherer.toolchain_files(CPYTHON, &|file| file.as_str().ends_with(".tar.zst"), span)?;
     let (mut steps, world) = interpreted::engine(asked, gatherer, &builtin::PYTHON_ENGINE, libraries)?;
+    let library = snapshot::library_file();
+    steps[0].outputs.push(library.clone());
     let root = directory.as_ref().map_or("", RelPath::as_str);
     let args = vec![format!("root={root}"), format!("module={module}")];
     let mut program = interpreted::load(asked, world, &builtin::PYTHON_SNAPSHOT, args);
     let at = |constant: &str| RelPath::new(constant).expect("a constant that is a path");
     program.given.push((Some(at(snapshot::RUNTIME)), Given::Tree(modules)));
+    program.given.push((Some(library.clone()), Given::Step(0, library)));
     if let Some(packages) = packages {
         program.given.push((Some(at(snapshot::SITE)), Given::Tree(packages)));
     }

@@ -10,4 +10,6 @@ for number, path in enumerate(PROMISES):
         missing.append(number)
 if missing:
     raise ImportError("run:missing " + " ".join(map(str, missing)) + "\n")
+run_kept = importlib.import_module("run_kept")
+run_kept.keep("/kept")
 globals().update({name: value for name, value in vars(program).items() if not name.startswith("__")})

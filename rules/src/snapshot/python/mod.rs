@@ -7,6 +7,7 @@
 mod annotations;
 mod bindings;
 mod bound;
+mod kept;
 mod symbols;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ use crate::host::{Disk, Rehearsal, Rehearsed};
 use crate::step::StepError;
 use crate::step::bindings::Files;
 use crate::step::wit::World;
+
+pub use kept::library;
 
 /// The interpreter's libraries by what others call them, and the files they come in. Of two that define a name the first
 /// wins.
@@ -104,6 +107,8 @@ pub struct Program<'a> {
     pub roots: Vec<String>,
     /// The files of packages that other people wrote, by path: looked for after its own.
     pub packages: BTreeMap<String, Vec<u8>>,
+    /// The interpreter's modules, as [`library`] made them.
+    pub library: Vec<u8>,
     /// The module whose classes are the component's exports: `app`, `package.app`.
     pub module: &'a str,
 }
@@ -137,7 +142,7 @@ pub fn snapshot(
     let rehearsal = Rehearsal {
         component: open,
         env: env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-        files: Arc::new(disk(runtime, &bound, entry, program.files, program.packages).map_err(Refused)?),
+        files: Arc::new(disk(runtime, &bound, entry, program).map_err(Refused)?),
         functions: vec![],
         cancel,
     };
@@ -154,20 +159,18 @@ pub fn snapshot(
     Ok((sealed, stage.output()))
 }
 
-fn disk(
-    runtime: &Runtime,
-    bound: &Bound,
-    entry: String,
-    files: BTreeMap<String, Vec<u8>>,
-    packages: BTreeMap<String, Vec<u8>>,
-) -> Result<Disk, String> {
+fn disk(runtime: &Runtime, bound: &Bound, entry: String, program: Program<'_>) -> Result<Disk, String> {
+    let Program { files, packages, library, .. } = program;
     let mut disk = Disk::default();
+    kept::put(&mut disk, library, [(PROJECT, &files), (SITE, &packages)])?;
     unpack_into(&mut disk, "python", unpacked(runtime, STANDARD)?)?;
     unpack_into(&mut disk, "bundled", unpacked(runtime, HELPERS)?)?;
     for (path, text) in bindings::modules(bound, Reader::Interpreter) {
         disk.insert(&format!("world/{path}"), text.into());
     }
-    disk.insert(&format!("world/{}.py", bindings::ENTRY), entry.into());
+    for (module, text) in [(bindings::ENTRY, entry), (kept::MODULE.0, kept::MODULE.1.to_owned())] {
+        disk.insert(&format!("world/{module}.py"), text.into());
+    }
     for (directory, files) in [(PROJECT, files), (SITE, packages)] {
         for (path, bytes) in files {
             disk.insert(&format!("{directory}/{path}"), bytes.into());
@@ -176,8 +179,9 @@ fn disk(
     Ok(disk)
 }
 
-/// Puts the files of an archive below `directory`, without copying them.
-fn unpack_into(disk: &mut Disk, directory: &str, archive: Vec<u8>) -> Result<(), String> {
+/// Puts the files of an archive below `directory`, without copying them. Returns their paths.
+fn unpack_into(disk: &mut Disk, directory: &str, archive: Vec<u8>) -> Result<Vec<String>, String> {
+    let mut paths = Vec::new();
     let archive = Bytes::from(archive);
     let wrong = |e: std::io::Error| format!("Python's toolchain: `{directory}` can't be unpacked: {e}");
     for entry in tar::Archive::new(archive.as_ref()).entries().map_err(wrong)? {
@@ -187,9 +191,10 @@ fn unpack_into(disk: &mut Disk, directory: &str, archive: Vec<u8>) -> Result<(),
             let start = usize::try_from(entry.raw_file_position()).unwrap_or(usize::MAX).min(archive.len());
             let end = start.saturating_add(usize::try_from(entry.size()).unwrap_or(usize::MAX)).min(archive.len());
             disk.insert(&path, archive.slice(start..end));
+            paths.push(path);
         }
     }
-    Ok(())
+    Ok(paths)
 }
 
 /// How Python begins to tell where an error comes from.

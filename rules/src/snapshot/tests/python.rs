@@ -30,13 +30,21 @@ impl Ready<python::Runtime> {
     fn load(&self, sources: &[(&str, &str)]) -> Result<(Vec<u8>, Vec<u8>), Stopped> {
         let roots = vec!["src".to_owned()];
         let (files, packages) = (files(sources), files(PACKAGES));
-        let script = Script { world: &self.world, files, roots, packages, module: "app" };
+        let library = python::library(&self.runtime).unwrap();
+        let script = Script { world: &self.world, files, roots, packages, library, module: "app" };
         python::snapshot(&self.engine.linked, &self.open, &self.runtime, script, &Cancel::new())
     }
 }
 
 /// What the program finds of other people's.
-const PACKAGES: &[(&str, &str)] = &[("theirs/__init__.py", "def one():\n    return 1\n")];
+const PACKAGES: &[(&str, &str)] = &[
+    ("theirs/__init__.py", "def one():\n    return 1\n"),
+    ("theirs/words/many.txt", "many"),
+    (
+        "theirs/later.py",
+        "from importlib.resources import files\nMANY = files('theirs').joinpath('words/many.txt').read_text()\n",
+    ),
+];
 
 const TYPES: &str = "
 package demo:all;
@@ -64,7 +72,7 @@ interface api {
   resource thing { constructor(n: u32); get: func(by: u32) -> result<u32, why>; sum: static func(all: list<thing>) -> thing; }
   twice: func(n: u32) -> u32;
 }
-world all { import api; export types; export loaded-at: func() -> u64; export use-things: func(by: u32) -> result<u32, string>; }
+world all { import api; export types; export later: func() -> list<string>; export loaded-at: func() -> u64; export use-things: func(by: u32) -> result<u32, string>; }
 ";
 
 /// What provides `api`, in another language.
@@ -124,6 +132,14 @@ class Types(exports.Types):
 class WitWorld(wit_world.WitWorld):
     def loaded_at(self):
         return LOADED
+    def later(self):
+        import colorsys, lib.never, loose.inner.far, pkgutil, theirs.later
+        names = [module.__name__ for module in (colorsys, lib.never, loose.inner.far)]
+        try:
+            import nowhere
+        except ModuleNotFoundError as e:
+            names.append(str(e))
+        return names + [theirs.later.MANY, pkgutil.get_data("theirs", "words/many.txt").decode("cp037"), lib.never.where()]
     def use_things(self, by):
         try:
             with api.Thing(api.twice(21)) as thing:
@@ -135,12 +151,19 @@ class WitWorld(wit_world.WitWorld):
 
 const DOUBLE: &str = "def double(x):\n    return 2 * x\n";
 
+const NEVER: &str = "import traceback\ndef where():\n    return traceback.extract_stack()[-1].line\n";
+
 #[test]
 #[ignore = "takes a minute of processor time"]
 fn python_is_loaded_frozen_and_run() {
     let ready = Ready::new(world(TYPES), cpython(), python::engine);
 
-    let sources = [("src/app.py", EVERYTHING), ("src/lib/double.py", DOUBLE)];
+    let sources = [
+        ("src/app.py", EVERYTHING),
+        ("src/lib/double.py", DOUBLE),
+        ("src/lib/never.py", NEVER),
+        ("src/loose/inner/far.py", ""),
+    ];
     let (bytes, said) = ready.load(&sources).unwrap_or_else(|e| panic!("{e:?}"));
     assert!(said.starts_with(b"loading {'hash': "), "{}", String::from_utf8_lossy(&said));
     let (again, said_again) = ready.load(&sources).unwrap();
@@ -154,6 +177,7 @@ fn python_is_loaded_frozen_and_run() {
         &[
             (&builtin::PYTHON_ENGINE, "engine.wasm", &ready.engine.linked),
             (&builtin::PYTHON_ENGINE, "component.wasm", &ready.engine.open),
+            (&builtin::PYTHON_ENGINE, "library.tar", &python::library(&ready.runtime).unwrap()),
             (&builtin::PYTHON_SNAPSHOT, "component.wasm", &bytes),
         ],
     );
@@ -191,7 +215,7 @@ fn errors(ready: &Ready<python::Runtime>) {
 fn values(ready: &Ready<python::Runtime>, bytes: &[u8]) {
     let interface = validate::validate(bytes, Some(&ready.world)).unwrap_or_else(|e| panic!("{e}"));
     let exports: Vec<String> = interface.exports.iter().map(ToString::to_string).collect();
-    assert_eq!(exports, ["loaded-at", "use-things", "demo:all/types"], "and nothing of the rehearsal");
+    assert_eq!(exports, ["later", "loaded-at", "use-things", "demo:all/types"], "and nothing of the rehearsal");
 
     let text = TYPES.split_once("world all").unwrap().0.to_owned() + "world provider { export api; }";
     let provider = javascript::ready(&text);
@@ -203,6 +227,12 @@ fn values(ready: &Ready<python::Runtime>, bytes: &[u8]) {
     let program = Program::new(runtime().compile(&whole).unwrap());
     for (function, args, expected) in [
         ("loaded-at", &[][..], "0"),
+        (
+            "later",
+            &[],
+            "[\"colorsys\", \"lib.never\", \"loose.inner.far\", \"No module named \\'nowhere\\'\", \"many\", \
+             \"_/>`\", \"return traceback.extract_stack()[-1].line\"]",
+        ),
         ("use-things", &["2"], "ok(24)"),
         ("use-things", &["0"], "err(\"by zero: [\\'a\\', \\'b\\']\")"),
         (
