@@ -128,14 +128,11 @@ impl Gatherer<'_> {
         let sources = plain("src/pkg");
         let manifest = workspace::module(RUNTIME, RUNTIME_GO);
         let mut shown = Shown::from([(at.join(&plain("go.mod")), manifest.into_bytes())]);
-        for file in runtime.tree.flatten().into_keys() {
+        for (file, node) in runtime.tree.flatten() {
             let Some(inside) = file.strip_prefix(&sources).filter(|file| file.as_str().starts_with("wit/")) else {
                 continue;
             };
-            let from = runtime.directory.join(&file);
-            let bytes = std::fs::read(&from)
-                .map_err(|e| vec![self.unreadable_tool(&runtime.name, &from, &e, &asked.source.path.span)])?;
-            shown.insert(at.join(&inside), bytes);
+            shown.insert(at.join(&inside), self.installed(runtime, &file, &node, &asked.source.path.span)?);
         }
         Ok(shown)
     }

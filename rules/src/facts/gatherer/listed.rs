@@ -1,7 +1,6 @@
 //! The sources of languages whose compilers are told which files there are.
 
 use std::ops::Range;
-use std::path::Path;
 
 use run_engine::action::MountedTree;
 use run_engine::digest::DigestFunction;
@@ -127,11 +126,7 @@ impl Gatherer<'_> {
         let mounted = self.tools.fetched(toolchain, span)?;
         let mut tree = Tree::new();
         for (file, node) in mounted.tree.flatten().into_iter().filter(|(file, _)| is_wanted(file)) {
-            let bytes = as_installed(&mounted, &file, &node, self.function).map_err(|(code, why)| {
-                let message = format!("`{}`, part of {toolchain}, {why}", mounted.directory.join(&file).display());
-                let help = format!("run `run v2 toolchain verify {toolchain}`, and build again");
-                vec![self.placed(Diagnostic::error(code, message).help(help), span)]
-            })?;
+            let bytes = self.installed(&mounted, &file, &node, span)?;
             let name = RelPath::new(file.file_name()).expect("a name of a path");
             tree.merge(None, &self.file_as_read(&name, &bytes)).map_err(|_| {
                 let message = format!("`{}` holds two files called `{name}`", mounted.directory.display());
@@ -142,17 +137,23 @@ impl Gatherer<'_> {
         Ok(tree)
     }
 
-    /// A file of a toolchain can't be read.
-    pub(super) fn unreadable_tool(
+    /// The bytes of a file of a toolchain.
+    ///
+    /// # Errors
+    /// `missing-toolchain`, `other-bytes`.
+    pub(super) fn installed(
         &self,
-        toolchain: &str,
-        file: &Path,
-        error: &std::io::Error,
+        toolchain: &MountedTree,
+        file: &RelPath,
+        node: &Node,
         span: &Range<usize>,
-    ) -> Diagnostic {
-        let message = format!("`{}`, part of {toolchain}, can't be read: {error}", file.display());
-        let help = format!("run `run v2 toolchain verify {toolchain}`, and build again");
-        self.placed(Diagnostic::error("missing-toolchain", message).help(help), span)
+    ) -> Gathers<Vec<u8>> {
+        as_installed(toolchain, file, node, self.function).map_err(|(code, why)| {
+            let name = &toolchain.name;
+            let message = format!("`{}`, part of {name}, {why}", toolchain.directory.join(file).display());
+            let help = format!("run `run v2 toolchain verify {name}`, and build again");
+            vec![self.placed(Diagnostic::error(code, message).help(help), span)]
+        })
     }
 
     /// Refuses a world that a language has no bindings for. `language` is its name as people write it.
