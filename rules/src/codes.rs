@@ -578,13 +578,6 @@ pub const CODES: &[Code] = &[
                     composition, in `with`), at a version that is compatible with the one imported.",
     },
     Code {
-        name: "unsupported-engine",
-        summary: "an engine for JavaScript that this version can't build with",
-        paragraph: "JavaScript is run by an engine inside the component. This version has QuickJS, which is small and \
-                    serves commands, libraries and `wasi:http`; it has no `fetch` and no streams of the web. A component \
-                    made with another engine can still take part: build it with its own tools and give the file as `path`.",
-    },
-    Code {
         name: "unsupported-type",
         summary: "a type or function in WIT that a language has no bindings for",
         paragraph: "Asynchronous functions, streams, futures and error contexts belong to versions of WASI after 0.2, and the \

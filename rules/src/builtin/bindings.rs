@@ -7,6 +7,7 @@ use run_engine::sandbox::builtin::{Call, CallError, Returned};
 
 use super::{Named, path, refused, world};
 use crate::step::StepError;
+use crate::step::bindings::typescript::Engine;
 use crate::step::bindings::{self, Files};
 use crate::step::wit::World;
 
@@ -30,11 +31,17 @@ pub(super) fn zig(call: &Call<'_>) -> Result<Returned, CallError> {
     Ok(answer(bindings::zig::generate(&world, name, main, named.find("program").is_some())))
 }
 
-/// TypeScript declarations. `entry=PATH` is the file that implements the world, as the proof imports it.
+/// TypeScript declarations. `entry=PATH` is the file that implements the world, as the proof imports it;
+/// `engine=starlingmonkey` says that the values are that engine's, and `handler=` how the program handles requests.
 pub(super) fn typescript(call: &Call<'_>) -> Result<Returned, CallError> {
     let named = Named::parse(call.args)?;
     let (world, name, entry) = (asked(call)?, named.get("name")?, named.get("entry")?);
-    Ok(answer(bindings::typescript::generate(&world, name, entry)))
+    let engine = match named.find("engine") {
+        None => Engine::QuickJs,
+        Some("starlingmonkey") => Engine::StarlingMonkey { listens: named.get("handler")? == "events" },
+        Some(other) => return Err(CallError::Bug(format!("there is no engine called `{other}`"))),
+    };
+    Ok(answer(bindings::typescript::generate(&world, name, entry, engine)))
 }
 
 /// The arguments for a world called `name`.

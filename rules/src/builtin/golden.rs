@@ -128,7 +128,15 @@ fn run(builtin: &Builtin) -> Returned {
 }
 
 /// What these write is written down by the tests of [`crate::snapshot`], which have the interpreters at hand.
-const ELSEWHERE: [&str; 4] = ["quickjs-engine", "quickjs-snapshot", "python-engine", "python-snapshot"];
+const ELSEWHERE: [&str; 7] = [
+    "quickjs-engine",
+    "quickjs-snapshot",
+    "starlingmonkey-splicer",
+    "starlingmonkey-engine",
+    "starlingmonkey-snapshot",
+    "python-engine",
+    "python-snapshot",
+];
 
 #[test]
 fn what_builtins_write_changes_only_with_their_revision() {

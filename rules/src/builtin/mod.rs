@@ -123,6 +123,46 @@ pub const QUICKJS_SNAPSHOT: Builtin = Builtin {
     run: snapshot::quickjs_snapshot,
 };
 
+/// StarlingMonkey's splicer → component.
+pub const STARLINGMONKEY_SPLICER: Builtin = Builtin {
+    name: "starlingmonkey-splicer",
+    revision: 1,
+    crates: &["wit-component", "wit-parser", "wasi-preview1-component-adapter-provider"],
+    run: |_, call| snapshot::starlingmonkey_splicer(call),
+};
+
+/// World, StarlingMonkey and its splicer → engine.
+pub const STARLINGMONKEY_ENGINE: Builtin = Builtin {
+    name: "starlingmonkey-engine",
+    revision: 1,
+    crates: &[
+        "wasmtime",
+        "wasmtime-wasi",
+        "wasmtime-wizer",
+        "wit-component",
+        "wit-parser",
+        "wasi-preview1-component-adapter-provider",
+        "wasm-encoder",
+    ],
+    run: snapshot::starlingmonkey_engine,
+};
+
+/// StarlingMonkey's engine and JavaScript → component.
+pub const STARLINGMONKEY_SNAPSHOT: Builtin = Builtin {
+    name: "starlingmonkey-snapshot",
+    revision: 1,
+    crates: &[
+        "wasmtime",
+        "wasmtime-wasi",
+        "wasmtime-wizer",
+        "wit-component",
+        "wit-parser",
+        "wasi-preview1-component-adapter-provider",
+        "wasm-encoder",
+    ],
+    run: snapshot::starlingmonkey_snapshot,
+};
+
 /// World and CPython → engine.
 pub const PYTHON_ENGINE: Builtin = Builtin {
     name: "python-engine",
@@ -176,6 +216,9 @@ pub const ALL: &[&Builtin] = &[
     &TYPESCRIPT_TYPES,
     &QUICKJS_ENGINE,
     &QUICKJS_SNAPSHOT,
+    &STARLINGMONKEY_SPLICER,
+    &STARLINGMONKEY_ENGINE,
+    &STARLINGMONKEY_SNAPSHOT,
     &PYTHON_ENGINE,
     &PYTHON_SNAPSHOT,
 ];

@@ -10,6 +10,7 @@ use super::shape::{only_file, promised};
 use super::{NATIVE_CODE, Named, Table, component, path, refused};
 use crate::host::HostError;
 use crate::snapshot::modules::Modules;
+use crate::snapshot::starlingmonkey::{self, Handler};
 use crate::snapshot::{Engine, Refused, Stopped, freeze, javascript, python};
 use crate::step::wit::World;
 use wasmtime::component::Component;
@@ -30,6 +31,18 @@ pub fn engine_file() -> RelPath {
 #[must_use]
 pub fn library_file() -> RelPath {
     path("library.tar")
+}
+
+/// Where StarlingMonkey's engine builtin finds the splicer.
+#[must_use]
+pub fn splicer_file() -> RelPath {
+    path("splicer.wasm")
+}
+
+/// Where StarlingMonkey's engine builtin leaves what an engine needs besides itself, and its snapshot builtin finds it.
+#[must_use]
+pub fn bindings_file() -> RelPath {
+    path("bindings.json")
 }
 
 /// World and QuickJS → engine. What it leaves as `component.wasm` is for [`super::NATIVE`] alone.
@@ -84,6 +97,67 @@ pub(super) fn python_snapshot(table: &Table, call: &Call<'_>) -> Result<Returned
     })
 }
 
+/// StarlingMonkey's splicer, a core module → component, for [`super::NATIVE`] and [`starlingmonkey_engine`].
+pub(super) fn starlingmonkey_splicer(call: &Call<'_>) -> Result<Returned, CallError> {
+    let (_, module) = only_file(call, RUNTIME)?;
+    match starlingmonkey::splicer_component(&module) {
+        Ok(bytes) => Ok(Returned::files(vec![(component(), bytes)])),
+        Err(e) => Ok(refused(&e)),
+    }
+}
+
+/// World, StarlingMonkey and its splicer → engine. What it leaves as `component.wasm` is for [`super::NATIVE`] alone.
+pub(super) fn starlingmonkey_engine(table: &Table, call: &Call<'_>) -> Result<Returned, CallError> {
+    let named = Named::parse(call.args)?;
+    let world = world(call)?;
+    let (_, module) = only_file(call, RUNTIME)?;
+    let splicer = match compiled(table, call, &named, || call.read(&splicer_file()).map(Ok))? {
+        Ok(splicer) => splicer,
+        Err(message) => return Ok(Returned::failure(message)),
+    };
+    match starlingmonkey::engine(&world, handler(&named)?, &splicer, &module, call.cancel) {
+        Ok((engine, bindings)) => {
+            let bindings = serde_json::to_vec(&bindings).expect("texts have a JSON form");
+            let files = [(engine_file(), engine.linked), (component(), engine.open), (bindings_file(), bindings)];
+            Ok(Returned::files(files.to_vec()))
+        }
+        Err(stopped) => answer(Err(stopped)),
+    }
+}
+
+/// StarlingMonkey's engine and program → component. `entry=PATH` names the program's file among those in `work/`.
+pub(super) fn starlingmonkey_snapshot(table: &Table, call: &Call<'_>) -> Result<Returned, CallError> {
+    load(table, call, |loaded| {
+        let bindings = serde_json::from_slice(&call.read(&bindings_file())?);
+        let bindings =
+            bindings.map_err(|e| CallError::Bug(format!("what the engine's step left can't be read: {e}")))?;
+        let program = starlingmonkey::Program {
+            world: &loaded.world,
+            handler: handler(&loaded.named)?,
+            modules: Modules::new(files(call, crate::rule::WORK)?),
+            entry: loaded.named.get("entry")?,
+        };
+        Ok(starlingmonkey::snapshot(&loaded.linked, &loaded.open, bindings, program, call.cancel))
+    })
+}
+
+/// The word for a handler, in arguments.
+#[must_use]
+pub const fn handler_name(handler: Handler) -> &'static str {
+    match handler {
+        Handler::Exported => "exported",
+        Handler::Events => "events",
+    }
+}
+
+fn handler(named: &Named<'_>) -> Result<Handler, CallError> {
+    match named.get("handler")? {
+        "exported" => Ok(Handler::Exported),
+        "events" => Ok(Handler::Events),
+        other => Err(CallError::Bug(format!("there is no handler called `{other}`"))),
+    }
+}
+
 /// The files of packages, where there are any.
 fn packages(call: &Call<'_>) -> Result<BTreeMap<String, Vec<u8>>, CallError> {
     match call.inputs.find(&path(SITE)) {
@@ -132,13 +206,24 @@ fn open(
     named: &Named<'_>,
     linked: &[u8],
 ) -> Result<Result<Component, String>, CallError> {
+    compiled(table, call, named, || Ok(freeze::open(linked)))
+}
+
+/// A component, from native code where that was made for us, else from its bytes.
+fn compiled(
+    table: &Table,
+    call: &Call<'_>,
+    named: &Named<'_>,
+    bytes: impl FnOnce() -> Result<Result<Vec<u8>, String>, CallError>,
+) -> Result<Result<Component, String>, CallError> {
     let runtime = table.runtimes().get(level_of(named)?).map_err(|e| CallError::Machine(e.to_string()))?;
     if let Some(file) = call.accelerators.get(NATIVE_CODE)
         && let Ok(component) = native::load(runtime, file)
     {
         return Ok(Ok(component));
     }
-    Ok(freeze::open(linked).and_then(|open| runtime.compile(&open).map_err(|e| e.to_string())).map_err(|e| e + "\n"))
+    let compile = |bytes: Vec<u8>| runtime.compile(&bytes).map_err(|e| e.to_string());
+    Ok(bytes()?.and_then(compile).map_err(|e| e + "\n"))
 }
 
 /// The files of a directory of the input tree, by their path from there.

@@ -23,7 +23,7 @@ use crate::step::interface::Interface;
 use crate::step::script::ScriptPackage;
 use crate::step::wit::World;
 
-pub use gatherer::{Gatherer, Surroundings, gather, languages, lock, rust_targets, shown};
+pub use gatherer::{Gatherer, Surroundings, engines, gather, languages, lock, rust_targets, shown};
 
 /// Everything that was gathered for the targets of one plan.
 #[derive(Debug, Default)]

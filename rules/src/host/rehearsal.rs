@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use run_engine::cancel::Cancel;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, ComponentExportIndex, Instance, Lift, Linker, ResourceType, Val, WasmList};
+use wasmtime::component::{
+    Component, ComponentExportIndex, ComponentNamedList, Func, Instance, Lift, Linker, Lower, ResourceType, Val,
+    WasmList,
+};
 use wasmtime::{Engine, Store};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError, Network};
 
 use super::disk::{self, Disk};
-use super::grants::{Grants, Limits, Streams};
+use super::grants::{Grants, Limits, Stdin, Streams};
 use super::limits::{Interrupted, Patience, Watchdog, is_of_the_machine};
 use super::link::link_known;
 use super::outcome::Ending;
@@ -26,6 +29,8 @@ pub struct Rehearsal<'a> {
     pub component: &'a Component,
     /// Environment variables, in the order in which the guest is told of them.
     pub env: Vec<(String, String)>,
+    /// What it reads from standard input.
+    pub stdin: Vec<u8>,
     /// The files it sees.
     pub files: Arc<Disk>,
     /// Functions that are there for the rehearsal only: interface, name, what they answer.
@@ -35,9 +40,9 @@ pub struct Rehearsal<'a> {
 }
 
 /// How a rehearsal ended.
-pub enum Rehearsed {
+pub enum Rehearsed<T = Val> {
     /// The function returned.
-    Returned(Val, Stage),
+    Returned(T, Stage),
     /// It did not; the message says why.
     Failed {
         /// Why, in one line.
@@ -57,21 +62,53 @@ pub struct Stage {
 struct Absent;
 
 impl Rehearsal<'_> {
-    /// Calls the exported function `function` of the interface, if any, in a fresh instance.
+    /// Calls the exported function `function` of the interface, if any, in a fresh instance. It returns one value.
     ///
     /// # Errors
     ///
     /// Only what the guest has no part in.
     pub fn run(&self, interface: Option<&str>, function: &str, arguments: &[Val]) -> Result<Rehearsed, HostError> {
+        self.rehearse(interface, function, |function, store| {
+            let mut results = [Val::Bool(false)];
+            function.call(store, arguments, &mut results)?;
+            let [value] = results;
+            Ok(value)
+        })
+    }
+
+    /// As [`Self::run`], for a function whose type is known: large arguments are not taken apart.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::run`].
+    pub fn call<P, R>(&self, interface: Option<&str>, function: &str, parameters: P) -> Result<Rehearsed<R>, HostError>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        self.rehearse(interface, function, |function, store| {
+            let function = function.typed::<P, R>(&*store)?;
+            function.call(store, parameters)
+        })
+    }
+
+    fn rehearse<R>(
+        &self,
+        interface: Option<&str>,
+        function: &str,
+        call: impl FnOnce(Func, &mut Store<State>) -> wasmtime::Result<R>,
+    ) -> Result<Rehearsed<R>, HostError> {
         let limits = Limits::default();
         let grants = Grants { env: self.env.clone(), ..Grants::default() };
         let patience = Patience::new(None, Some(self.cancel.clone()));
-        let state = State::new(&grants, &limits, &Streams::default(), &[], patience.clone())?;
+        let streams = Streams { stdin: Stdin::Bytes(self.stdin.clone()), ..Streams::default() };
+        let state = State::new(&grants, &limits, &streams, &[], patience.clone())?;
         let engine = self.component.engine();
         let mut store = metered(engine, state, &limits)?;
         let watchdog = Watchdog::start(engine, &mut store, patience);
         let linker = self.linker(&grants)?;
-        let called = self.instantiate_and_call(&linker, &mut store, interface, function, arguments);
+        let called = self.instantiate(&linker, &mut store, interface, function);
+        let called = called.and_then(|(instance, function)| Ok((call(function, &mut store)?, instance)));
         drop(watchdog);
         match called {
             Ok((value, instance)) => Ok(Rehearsed::Returned(value, Stage { store, instance })),
@@ -107,22 +144,18 @@ impl Rehearsal<'_> {
         Ok(linker)
     }
 
-    fn instantiate_and_call(
+    fn instantiate(
         &self,
         linker: &Linker<State>,
         store: &mut Store<State>,
         interface: Option<&str>,
         function: &str,
-        arguments: &[Val],
-    ) -> wasmtime::Result<(Val, Instance)> {
+    ) -> wasmtime::Result<(Instance, Func)> {
         let instance = linker.instantiate(&mut *store, self.component)?;
         let index = export(self.component, interface, function)
             .ok_or_else(|| wasmtime::format_err!("the component does not export `{function}`"))?;
         let function = instance.get_func(&mut *store, index).expect("the index is of this component");
-        let mut results = [Val::Bool(false)];
-        function.call(&mut *store, arguments, &mut results)?;
-        let [value] = results;
-        Ok((value, instance))
+        Ok((instance, function))
     }
 
     /// The types of resources that interfaces of ours define, as the component speaks of them and as they are here: other

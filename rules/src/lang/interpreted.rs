@@ -15,44 +15,132 @@ use crate::cargo::Content;
 use crate::diagnostic::Diagnostic;
 use crate::facts::{Gatherer, shown};
 use crate::rule::TOOLCHAIN;
-use crate::step::bindings::typescript;
+use crate::snapshot::starlingmonkey::Handler;
+use crate::step::bindings::typescript::{self, Engine as Values};
 
-/// The first two steps, the engine and code of this machine for it; and the world that it was made for.
-///
-/// # Errors
-/// The interpreter can't be had.
-pub(super) fn engine(
-    asked: &Asked<'_>,
-    gatherer: &mut Gatherer<'_>,
-    link: &'static Builtin,
-    libraries: Tree,
-) -> Result<(Vec<Step>, Tree), Vec<Diagnostic>> {
-    let world = gatherer.world_tree(asked.world.expect("only a text form comes without a world"))?;
-    let link = StepWork::Builtin { builtin: link, args: vec![], native: None };
-    let engine = Step {
-        given: vec![(None, Given::Tree(world.clone())), (Some(path(snapshot::RUNTIME)), Given::Tree(libraries))],
-        ..Step::new("engine", link, vec![snapshot::engine_file(), builtin::component()])
-    };
-    let compiled = Step {
-        given: vec![(Some(builtin::component()), Given::Step(0, builtin::component()))],
-        // The compiler asks for one function by several digests; the code itself is always the same.
-        varying: true,
-        ..Step::new("engine-native", StepWork::Native, vec![builtin::native_code(), builtin::functions()])
-    };
-    Ok((vec![engine, compiled], world))
+/// An engine for a world: the steps that make it, and how a program is loaded into it.
+pub(super) struct Engine {
+    /// The steps so far; those of the program are to follow.
+    pub steps: Vec<Step>,
+    /// Which of them leaves the engine.
+    made: usize,
+    /// Which of them compiles it to code of this machine.
+    compiled: usize,
+    /// What the engine's step leaves beside it for the program's.
+    beside: Vec<RelPath>,
+    /// The world that it was made for.
+    world: Tree,
+    load: &'static Builtin,
+    /// What the program's step is told of the engine's.
+    pub args: Vec<String>,
+    /// How values look in it to a program of JavaScript.
+    pub values: Values,
 }
 
-/// The step that loads a program into the engine of the first two steps. The program itself is still to be given.
-pub(super) fn load(asked: &Asked<'_>, world: Tree, load: &'static Builtin, mut args: Vec<String>) -> Step {
-    args.push(format!("level={}", native::level_name(native::level(asked.profile))));
-    let load = StepWork::Builtin { builtin: load, args, native: Some(1) };
-    Step {
-        given: vec![
-            (None, Given::Tree(world)),
-            (Some(snapshot::engine_file()), Given::Step(0, snapshot::engine_file())),
-        ],
-        ..Step::new("compile", load, vec![builtin::component()])
+impl Engine {
+    /// An engine that is linked of libraries.
+    ///
+    /// # Errors
+    /// The world has no binary form.
+    pub(super) fn linked(
+        asked: &Asked<'_>,
+        gatherer: &mut Gatherer<'_>,
+        (link, load): (&'static Builtin, &'static Builtin),
+        libraries: Tree,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let world = world(asked, gatherer)?;
+        let link = StepWork::Builtin { builtin: link, args: vec![], native: None };
+        let engine = Step {
+            given: vec![(None, Given::Tree(world.clone())), (Some(path(snapshot::RUNTIME)), Given::Tree(libraries))],
+            ..Step::new("engine", link, vec![snapshot::engine_file(), builtin::component()])
+        };
+        let steps = vec![engine, kept(native("engine-native", 0))];
+        Ok(Self { steps, made: 0, compiled: 1, beside: vec![], world, load, args: vec![], values: Values::QuickJs })
     }
+
+    /// StarlingMonkey, whose splicer is run first: it knows no world, so it is compiled once for all.
+    ///
+    /// # Errors
+    /// The toolchain can't be had, or the world has no binary form.
+    pub(super) fn starlingmonkey(
+        asked: &Asked<'_>,
+        gatherer: &mut Gatherer<'_>,
+        handler: Handler,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let span = &asked.source.path.span;
+        let mut file = |name: &str| {
+            let wanted = path(name);
+            gatherer.toolchain_files(STARLINGMONKEY, &|file| *file == wanted, span)
+        };
+        let splicer = file("lib/spidermonkey-embedding-splicer.core.wasm")?;
+        let module = file("lib/starlingmonkey_embedding.wasm")?;
+        let world = world(asked, gatherer)?;
+        let componentize = StepWork::Builtin { builtin: &builtin::STARLINGMONKEY_SPLICER, args: vec![], native: None };
+        let splicer = Step {
+            given: vec![(Some(path(snapshot::RUNTIME)), Given::Tree(splicer))],
+            ..Step::new("splicer", componentize, vec![builtin::component()])
+        };
+        let text = format!("handler={}", snapshot::handler_name(handler));
+        let args = vec![text.clone(), level(asked)];
+        let splice = StepWork::Builtin { builtin: &builtin::STARLINGMONKEY_ENGINE, args, native: Some(1) };
+        let outputs = vec![snapshot::engine_file(), builtin::component(), snapshot::bindings_file()];
+        let engine = Step {
+            given: vec![
+                (None, Given::Tree(world.clone())),
+                (Some(path(snapshot::RUNTIME)), Given::Tree(module)),
+                (Some(snapshot::splicer_file()), Given::Step(0, builtin::component())),
+            ],
+            ..Step::new("engine", splice, outputs)
+        };
+        Ok(Self {
+            steps: vec![splicer, native("splicer-native", 0), engine, kept(native("engine-native", 2))],
+            made: 2,
+            compiled: 3,
+            beside: vec![snapshot::bindings_file()],
+            world,
+            load: &builtin::STARLINGMONKEY_SNAPSHOT,
+            args: vec![text],
+            values: Values::StarlingMonkey { listens: handler == Handler::Events },
+        })
+    }
+
+    /// The step that loads a program into the engine. The program itself is still to be given.
+    pub(super) fn load(&self, asked: &Asked<'_>, args: Vec<String>) -> Step {
+        let args = args.into_iter().chain(self.args.clone()).chain([level(asked)]).collect();
+        let load = StepWork::Builtin { builtin: self.load, args, native: Some(self.compiled) };
+        let left = [snapshot::engine_file()].into_iter().chain(self.beside.clone());
+        let left = left.map(|file| (Some(file.clone()), Given::Step(self.made, file)));
+        Step {
+            given: [(None, Given::Tree(self.world.clone()))].into_iter().chain(left).collect(),
+            ..Step::new("compile", load, vec![builtin::component()])
+        }
+    }
+}
+
+/// What a component calls StarlingMonkey, and the toolchain whose files it is.
+pub(super) const STARLINGMONKEY: &str = "starlingmonkey";
+
+fn world(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Tree, Vec<Diagnostic>> {
+    gatherer.world_tree(asked.world.expect("only a text form comes without a world"))
+}
+
+/// Code of this machine for the component that a step leaves.
+fn native(name: &'static str, step: usize) -> Step {
+    Step {
+        given: vec![(Some(builtin::component()), Given::Step(step, builtin::component()))],
+        ..Step::new(name, StepWork::Native, vec![builtin::native_code()])
+    }
+}
+
+/// Keeps the functions that a step compiles for whatever holds the same engine.
+fn kept(mut native: Step) -> Step {
+    native.outputs.push(builtin::functions());
+    // The compiler asks for one function by several digests; the code itself is always the same.
+    Step { varying: true, ..native }
+}
+
+fn level(asked: &Asked<'_>) -> String {
+    format!("level={}", native::level_name(native::level(asked.profile)))
 }
 
 /// Where a program is as one file.
@@ -97,10 +185,10 @@ pub(super) fn bundle(
 }
 
 /// What the world is for JavaScript, and what holds the program of `entry` to it.
-pub(super) fn declarations(asked: &Asked<'_>, gatherer: &Gatherer<'_>, entry: &RelPath) -> Shown {
+pub(super) fn declarations(asked: &Asked<'_>, gatherer: &Gatherer<'_>, entry: &RelPath, values: Values) -> Shown {
     let world = asked.world.expect("only a text form comes without a world");
     let up = "../".repeat(shown::directory(asked).parts().count());
-    gatherer.shown(asked, typescript::generate(world, world.short_name(), &format!("{up}{entry}")))
+    gatherer.shown(asked, typescript::generate(world, world.short_name(), &format!("{up}{entry}"), values))
 }
 
 /// How esbuild bundles: for an engine that is neither a browser nor Node.js, and so that comments change nothing.

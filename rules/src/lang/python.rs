@@ -2,7 +2,8 @@
 
 use run_engine::path::RelPath;
 
-use super::{Asked, Given, Recipe, Row, Step, Yields, interpreted};
+use super::interpreted::Engine;
+use super::{Asked, Given, Recipe, Row, Step, Yields};
 use crate::builtin::{self, snapshot};
 use crate::cargo::Content;
 use crate::diagnostic::Diagnostic;
@@ -30,12 +31,13 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     let packages = gatherer.site_packages(asked)?;
     let libraries = gatherer.toolchain_files(CPYTHON, &|file| file.as_str().ends_with(".zst"), span)?;
     let modules = gatherer.toolchain_files(CPYTHON, &|file| file.as_str().ends_with(".tar.zst"), span)?;
-    let (mut steps, world) = interpreted::engine(asked, gatherer, &builtin::PYTHON_ENGINE, libraries)?;
+    let mut engine = Engine::linked(asked, gatherer, (&builtin::PYTHON_ENGINE, &builtin::PYTHON_SNAPSHOT), libraries)?;
     let library = snapshot::library_file();
-    steps[0].outputs.push(library.clone());
+    engine.steps[0].outputs.push(library.clone());
     let root = directory.as_ref().map_or("", RelPath::as_str);
     let args = vec![format!("root={root}"), format!("module={module}")];
-    let mut program = interpreted::load(asked, world, &builtin::PYTHON_SNAPSHOT, args);
+    let mut program = engine.load(asked, args);
+    let mut steps = engine.steps;
     let at = |constant: &str| RelPath::new(constant).expect("a constant that is a path");
     program.given.push((Some(at(snapshot::RUNTIME)), Given::Tree(modules)));
     program.given.push((Some(library.clone()), Given::Step(0, library)));

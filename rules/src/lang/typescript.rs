@@ -6,7 +6,8 @@ use run_engine::action::Word;
 use run_engine::path::{RelPath, under};
 use serde_json::json;
 
-use super::{Asked, Recipe, Row, Step, StepWork, Yields, interpreted};
+use super::interpreted::STARLINGMONKEY;
+use super::{Asked, Recipe, Row, Step, StepWork, Yields, interpreted, javascript};
 use crate::builtin::{self, bindings};
 use crate::cargo::Content;
 use crate::diagnostic::Diagnostic;
@@ -32,10 +33,10 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     let directory = gatherer.source_directory(asked)?;
     let own_settings = gatherer.nearest(directory.as_ref(), "tsconfig.json");
     let declared: Vec<RelPath> = files.iter().filter(|file| file.as_str().ends_with(".d.ts")).cloned().collect();
-    let content: BTreeMap<RelPath, Content> = files.into_iter().map(|file| (file, Content::Project)).collect();
     let world = asked.world.expect("only a text form comes without a world");
-    let library = gatherer.quickjs(asked)?;
-    let (mut steps, encoded) = interpreted::engine(asked, gatherer, &builtin::QUICKJS_ENGINE, library)?;
+    let mut engine = javascript::engine(asked, gatherer, &files)?;
+    let content: BTreeMap<RelPath, Content> = files.into_iter().map(|file| (file, Content::Project)).collect();
+    let mut steps = std::mem::take(&mut engine.steps);
 
     let modules = gatherer.node_modules(asked)?;
     let bundled = interpreted::bundle(asked, gatherer, &content, &entry, modules.as_ref())?;
@@ -43,19 +44,22 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     let program = (steps.len(), at(interpreted::BUNDLE), module.clone());
     steps.push(bundled);
 
+    let is_starlingmonkey = javascript::is_starlingmonkey(asked);
+    let library: &[&str] = if is_starlingmonkey { &["es2022", "webworker"] } else { &["es2022"] };
     let mut uses = vec![program];
     if asked.source.typecheck {
         let mut content = content;
         content.extend(own_settings.iter().map(|file| (file.clone(), Content::Project)));
         content.insert(
             at(CHECK).join(&at("tsconfig.json")),
-            Content::Text(settings(own_settings.as_ref(), &declared, modules.is_some())),
+            Content::Text(settings(own_settings.as_ref(), &declared, modules.is_some(), library)),
         );
-        let args = vec![
-            format!("name={}", world.short_name()),
-            // From the directory of the check.
-            format!("entry=../../{entry}"),
-        ];
+        // From the directory of the check.
+        let mut args = vec![format!("name={}", world.short_name()), format!("entry=../../{entry}")];
+        if is_starlingmonkey {
+            args.push(format!("engine={STARLINGMONKEY}"));
+            args.extend(engine.args.clone());
+        }
         let write = StepWork::Builtin { builtin: &builtin::TYPESCRIPT_TYPES, args, native: None };
         let written = [text::DECLARATIONS, text::PROOF];
         let types = steps.len();
@@ -84,14 +88,14 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         // No component of what does not pass.
         uses.push((steps.len() - 1, passed.clone(), passed));
     }
-    let load = vec![format!("entry={module}")];
-    steps.push(Step { uses, ..interpreted::load(asked, encoded, &builtin::QUICKJS_SNAPSHOT, load) });
-    let shown = interpreted::declarations(asked, gatherer, &entry);
+    steps.push(Step { uses, ..engine.load(asked, vec![format!("entry={module}")]) });
+    let shown = interpreted::declarations(asked, gatherer, &entry, engine.values);
     Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component, shown })
 }
 
 /// How a program is checked: as its own settings say, where it has some, and with what the check needs.
-fn settings(own: Option<&RelPath>, declared: &[RelPath], has_modules: bool) -> String {
+/// `library` is what there is besides, where they do not say.
+fn settings(own: Option<&RelPath>, declared: &[RelPath], has_modules: bool, library: &[&str]) -> String {
     let own_declarations = declared.iter().map(|file| format!("../../{file}"));
     let files: Vec<String> =
         [text::DECLARATIONS, text::PROOF].map(str::to_owned).into_iter().chain(own_declarations).collect();
@@ -114,7 +118,7 @@ fn settings(own: Option<&RelPath>, declared: &[RelPath], has_modules: bool) -> S
             let defaults = [
                 ("strict", json!(true)),
                 ("target", json!("es2022")),
-                ("lib", json!(["es2022"])),
+                ("lib", json!(library)),
                 ("module", json!("esnext")),
                 ("moduleResolution", json!("bundler")),
                 ("types", json!([])),

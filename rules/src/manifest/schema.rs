@@ -236,7 +236,7 @@ pub(super) static COMPONENT: Table = Table {
             "engine",
             Shape::Word(&["quickjs", "starlingmonkey"]),
             "\"quickjs\"",
-            "Which engine runs JavaScript inside the component.",
+            "Which engine runs JavaScript inside the component: small QuickJS, or StarlingMonkey with the interfaces of the web.",
         ),
         key("typecheck", Shape::Bool, "true", "Whether TypeScript is checked before it is built."),
         key(

@@ -13,7 +13,7 @@ use super::{OpenError, read_manifest, store_dir};
 use crate::cargo::WasmTarget;
 use crate::diagnostic::Diagnostic;
 use crate::facts::files::ProjectFiles;
-use crate::facts::{languages, lock, rust_targets, tools};
+use crate::facts::{engines, languages, lock, rust_targets, tools};
 use crate::manifest::{Language, Manifest};
 use crate::toolchain::Toolchains;
 use crate::toolchain::provision::{Choice, LOCKFILE, Lock, Locked, Notice, PINS, Pin, Soundness, choose, find_pin};
@@ -31,6 +31,8 @@ pub struct Provisions {
 struct Project {
     manifest: Manifest,
     languages: BTreeSet<Language>,
+    /// The engines that its components name.
+    engines: BTreeSet<String>,
     /// What its Rust is compiled to.
     rust: Vec<WasmTarget>,
 }
@@ -65,7 +67,8 @@ impl Provisions {
             let languages = languages(&manifest, &files);
             store = store_dir(&options, &manifest);
             let rust = rust_targets(&manifest, &files);
-            opened = (Some(Project { manifest, languages, rust }), lock(&files)?);
+            let engines = engines(&manifest);
+            opened = (Some(Project { manifest, languages, engines, rust }), lock(&files)?);
         }
         let (project, lock) = opened;
         let function = project.as_ref().map_or(DigestFunction::Blake3, |project| project.manifest.digest_function());
@@ -84,13 +87,15 @@ impl Provisions {
     /// `unknown-toolchain`, with what was probably meant.
     pub fn named(&self, names: &[String]) -> Result<Vec<&'static Pin>, Diagnostic> {
         if names.is_empty() {
-            return Ok(self.project.as_ref().map(|project| tools::needed(&project.languages)).unwrap_or_default());
+            let needed = |project: &Project| tools::needed(&project.languages, &project.engines);
+            return Ok(self.project.as_ref().map(needed).unwrap_or_default());
         }
         let mut pins: Vec<&'static Pin> = Vec::new();
         for name in names {
-            // A language means all that it needs, its compiler of the same name included.
+            // A language means all that it needs, its compiler of the same name included, here or anywhere.
+            let engines = self.project.as_ref().map(|project| project.engines.clone()).unwrap_or_default();
             let found = match name.parse::<Language>() {
-                Ok(language) => tools::needed(&[language].into()),
+                Ok(language) => tools::needed(&[language].into(), &engines),
                 Err(_) => find_pin(name).into_iter().collect(),
             };
             if found.is_empty() {
@@ -112,10 +117,7 @@ impl Provisions {
             Ok(Choice::Rustup) => self.rust_targets().into_iter().all(|target| self.rust(target).is_ok()),
             Err(_) => false,
         };
-        let needed = self
-            .project
-            .as_ref()
-            .is_some_and(|project| pin.needed_for.iter().any(|language| project.languages.contains(language)));
+        let needed = self.project.as_ref().is_some_and(|project| pin.is_needed(&project.languages, &project.engines));
         let locked = self.lock.find(pin.name, &pin.platform()).is_some();
         Provision { pin, choice, needed, locked, installed }
     }

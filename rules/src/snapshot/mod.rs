@@ -5,7 +5,7 @@
 //!
 //! 1. [`link`] joins an interpreter with the bindings of a world: an [`Engine`]. No program is in it, so its native code is
 //!    made once for each world.
-//! 2. A language ([`javascript`], [`python`]) rehearses the engine with the program in it, [`freeze`] writes its state back into the
+//! 2. A language ([`javascript`], [`python`], [`starlingmonkey`]) rehearses the engine with the program in it, [`freeze`] writes its state back into the
 //!    engine, and [`seal`] takes away what was there for the rehearsal only.
 //!
 //! Both are functions of their arguments: [`crate::host`] gives a rehearsal no clock, no randomness and no files but those
@@ -18,8 +18,10 @@ pub mod freeze;
 pub mod javascript;
 pub mod link;
 pub mod modules;
+pub mod promises;
 pub mod python;
 pub mod seal;
+pub mod starlingmonkey;
 
 #[cfg(test)]
 mod tests;

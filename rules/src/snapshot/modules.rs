@@ -61,6 +61,11 @@ impl Modules {
         }
     }
 
+    /// The texts of all files that are modules, by path.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, String)> {
+        self.files.keys().filter_map(|path| Some((path.as_str(), self.text(path).ok()?)))
+    }
+
     fn file(&self, path: &str) -> Option<String> {
         let whole = [String::new()].into_iter().chain(ENDINGS.map(str::to_owned));
         let index = ENDINGS.map(|ending| format!("/index{ending}"));

@@ -227,6 +227,16 @@ pub fn languages(manifest: &Manifest, files: &ProjectFiles) -> BTreeSet<Language
     manifest.components.iter().filter(|component| component.enabled).filter_map(of).collect()
 }
 
+/// The engines for JavaScript that a project's enabled components name.
+#[must_use]
+pub fn engines(manifest: &Manifest) -> BTreeSet<String> {
+    let named = |component: &Component| match &component.origin {
+        Origin::Source(source) => source.engine.as_ref().map(|engine| engine.value.clone()),
+        Origin::Prebuilt(_) => None,
+    };
+    manifest.components.iter().filter(|component| component.enabled).filter_map(named).collect()
+}
+
 /// What a project's enabled components in Rust are compiled to.
 #[must_use]
 pub fn rust_targets(manifest: &Manifest, files: &ProjectFiles) -> Vec<WasmTarget> {

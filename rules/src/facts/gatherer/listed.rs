@@ -97,22 +97,6 @@ impl Gatherer<'_> {
         }
     }
 
-    /// QuickJS as a dynamic library, for worlds without asynchronous functions; the smaller of two.
-    ///
-    /// # Errors
-    /// It can't be had, or another engine is asked for.
-    pub fn quickjs(&mut self, asked: &Asked<'_>) -> Gathers<Tree> {
-        const QUICKJS: &str = "quickjs";
-        if let Some(other) = asked.source.engine.as_ref().filter(|engine| engine.value != QUICKJS) {
-            let message = format!("this version does not build with `{}`", other.value);
-            let problem = Diagnostic::error("unsupported-engine", message);
-            let help = "leave `engine` out: QuickJS serves `wasi:http` too";
-            return Err(vec![self.placed(problem, &other.span).help(help)]);
-        }
-        let library = RelPath::new("prebuilt/runtime-opt-size-sync.wasm").expect("a plain path");
-        self.toolchain_files(QUICKJS, &|file| *file == library, &asked.source.path.span)
-    }
-
     /// Files of a fetched toolchain, by their plain names in a tree.
     ///
     /// # Errors

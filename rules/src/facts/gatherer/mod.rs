@@ -31,7 +31,7 @@ use crate::plan::Plan;
 use crate::session::Environment;
 use crate::toolchain::provision::{LOCKFILE, Lock, Notice};
 
-pub use component::{languages, rust_targets};
+pub use component::{engines, languages, rust_targets};
 pub use script::script_targets;
 
 /// What gathering works with.

@@ -95,8 +95,8 @@ fn is_at(pin: &Pin, directory: &Path) -> Result<(), ToolchainError> {
     Err(ToolchainError::new(what, help))
 }
 
-/// The toolchains that components in these languages may need.
+/// The toolchains that components in these languages may need, where some of them name these engines.
 #[must_use]
-pub fn needed(languages: &BTreeSet<Language>) -> Vec<&'static Pin> {
-    PINS.iter().filter(|pin| pin.needed_for.iter().any(|language| languages.contains(language))).collect()
+pub fn needed(languages: &BTreeSet<Language>, engines: &BTreeSet<String>) -> Vec<&'static Pin> {
+    PINS.iter().filter(|pin| pin.is_needed(languages, engines)).collect()
 }

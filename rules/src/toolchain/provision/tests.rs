@@ -12,8 +12,9 @@ const PIN: Pin = Pin {
     chosen_by: &["go"],
     fixed: false,
     needed_for: &[Language::Go],
+    engine: None,
     version: "1.0",
-    source: Source::Npm { package: "tool" },
+    source: Source::Npm { package: "tool", keep: &[] },
     proof: "bin/tool",
     digests: &[],
 };

@@ -1,0 +1,2 @@
+run_define("$root", run_root);
+globalThis.defineBuiltinModule = run_define;
