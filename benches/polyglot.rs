@@ -56,7 +56,7 @@ pub(crate) fn bench(plan: &Plan, bench: &mut Bench) {
     v2("test");
     for (language, file, more) in EDITS {
         let (mut usages, mut compiling) = (Vec::new(), Vec::new());
-        let mut edit = |number: u32| append(&workspace.directory().join(file), &more.replace('N', &number.to_string()));
+        let edit = |number: u32| append(&workspace.directory().join(file), &more.replace('N', &number.to_string()));
         for round in 0..5 {
             edit(2 * round);
             compiling.push(compile_time(&workspace));

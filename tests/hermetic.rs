@@ -109,7 +109,7 @@ fn cargo_configuration_above_is_never_used() {
 /// Somebody else's build, where this test may become somebody else. Compilers are shown where they may read them.
 const AS_SOMEBODY: &str = r#"
 set -e
-for pair in rustup:"$RUSTUP_HOME" cargo/bin:"$CARGO_HOME/bin" program:"$PROGRAM"; do
+for pair in rustup:"$RUSTUP_HOME" cargo/bin:"$(dirname "$(command -v cargo)")" program:"$PROGRAM"; do
     mkdir -p "$PLACE/${pair%%:*}"
     mount --bind "${pair#*:}" "$PLACE/${pair%%:*}"
 done

@@ -137,7 +137,7 @@ pub(super) fn starlingmonkey_snapshot(table: &Table, call: &Call<'_>) -> Result<
             modules: Modules::new(files(call, crate::rule::WORK)?),
             entry: loaded.named.get("entry")?,
         };
-        Ok(starlingmonkey::snapshot(&loaded.linked, &loaded.open, bindings, program, call.cancel))
+        Ok(starlingmonkey::snapshot(&loaded.linked, &loaded.open, bindings, &program, call.cancel))
     })
 }
 

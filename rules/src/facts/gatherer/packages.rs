@@ -117,8 +117,11 @@ fn has_dependencies(file: &RelPath, text: &[u8]) -> Result<bool, Diagnostic> {
     }
 }
 
-/// What a `pyproject.toml` says that the project requires, and where.
-fn dependencies(file: &RelPath, text: &str) -> Result<Vec<(String, Option<Range<usize>>)>, Diagnostic> {
+/// A package as it is required, and where.
+type Required = (String, Option<Range<usize>>);
+
+/// What a `pyproject.toml` says that the project requires.
+fn dependencies(file: &RelPath, text: &str) -> Result<Vec<Required>, Diagnostic> {
     let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
         misread(format!("`{file}` is not TOML: {}", e.message())).at(file.as_str(), e.span().unwrap_or(0..0), "")
     })?;

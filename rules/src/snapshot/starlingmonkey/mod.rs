@@ -191,17 +191,17 @@ pub fn snapshot(
     linked: &[u8],
     open: &Component,
     bindings: Bindings,
-    program: Program<'_>,
+    program: &Program<'_>,
     cancel: &Cancel,
 ) -> Result<(Vec<u8>, Vec<u8>), Stopped> {
-    let promises = kept_promises(&program);
+    let promises = kept_promises(program);
     let mut disk = Disk::default();
     for (path, text) in program.modules.texts() {
         disk.insert(path, text.into());
     }
     disk.insert(BINDINGS_FILE, bindings.text.into());
     disk.insert(HEARD_FILE, include_str!("heard.js").into());
-    disk.insert(MAIN_FILE, main(&promises, &program).into());
+    disk.insert(MAIN_FILE, main(&promises, program).into());
     let mut env = bindings.variables;
     env.push(("SOURCE_NAME".to_owned(), program.entry.to_owned()));
     let stdin = format!("--initializer-script-path /{BINDINGS_FILE} --strip-path-prefix / /{MAIN_FILE}");

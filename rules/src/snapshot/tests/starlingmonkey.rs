@@ -1,6 +1,7 @@
 //! JavaScript in StarlingMonkey. Its engine is large: every test here is one of one engine.
 
 use std::io::Read as _;
+use std::sync::LazyLock;
 
 use run_engine::cancel::Cancel;
 
@@ -9,22 +10,20 @@ use crate::builtin;
 use crate::snapshot::modules::Modules;
 use crate::snapshot::starlingmonkey::{self, Bindings, Handler, Program as Script};
 
-/// A file of the npm package, which npm brings into the temporary directory where it is not yet.
-fn package_file(file: &str) -> Vec<u8> {
+/// The npm package, which npm brings unless it has it already.
+static PACKAGE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     const PACKAGE: &str = "@bytecodealliance/componentize-js@0.23.0";
-    let archive = std::env::temp_dir().join("run-tests-componentize-js-0.23.0.tgz");
-    if !archive.is_file() {
-        let own = tempfile::tempdir().unwrap();
-        let mut npm = Command::new("npm");
-        npm.args(["pack", "--silent", "--ignore-scripts", "--pack-destination"]).arg(own.path()).arg(PACKAGE);
-        assert!(npm.current_dir(own.path()).status().expect("npm runs").success(), "npm brings {PACKAGE}");
-        let brought = std::fs::read_dir(own.path()).unwrap().flatten().next().expect("npm left an archive").path();
-        // Whole at once, for others who look.
-        let beside = tempfile::NamedTempFile::new().unwrap();
-        std::fs::copy(&brought, beside.path()).unwrap();
-        beside.persist(&archive).unwrap();
-    }
-    let archive = flate2::read::GzDecoder::new(std::fs::File::open(archive).unwrap());
+    let own = tempfile::tempdir().unwrap();
+    let mut npm = Command::new("npm");
+    npm.args(["pack", "--silent", "--ignore-scripts", "--prefer-offline", PACKAGE]);
+    assert!(npm.current_dir(own.path()).status().expect("npm runs").success(), "npm brings {PACKAGE}");
+    let brought = std::fs::read_dir(own.path()).unwrap().flatten().next().expect("npm left an archive");
+    std::fs::read(brought.path()).unwrap()
+});
+
+/// A file of the npm package.
+fn package_file(file: &str) -> Vec<u8> {
+    let archive = flate2::read::GzDecoder::new(PACKAGE.as_slice());
     let mut archive = tar::Archive::new(archive);
     let wanted = Path::new("package").join(file);
     let mut entries = archive.entries().unwrap().map(Result::unwrap);
@@ -50,7 +49,7 @@ impl Loaded {
             entry: sources[0].0,
         };
         let (linked, bindings) = (&self.engine.linked, self.bindings.clone());
-        starlingmonkey::snapshot(linked, &self.open, bindings, program, &Cancel::new())
+        starlingmonkey::snapshot(linked, &self.open, bindings, &program, &Cancel::new())
     }
 }
 
