@@ -116,19 +116,20 @@ def plain(name):
 
 
 def keep(place):
-    """Keeps what is below `place`, compressed, at the path it has there; but no module that is loaded already."""
+    """Keeps what is packed at `place`, by path; but no module that is loaded already."""
     modules = list(sys.modules.values())
     loaded = {getattr(module, "__file__", None) for module in modules}
-    with open(f"{place}/index") as index:
-        paths = index.read().splitlines()
-    for path in paths:
-        if path not in loaded:
-            with open(place + path, "rb") as file:
-                files[path] = file.read()
-        directory, _, name = path.rpartition("/")
-        while directory and name not in directories.setdefault(directory, {}):
-            directories[directory][name] = None
-            directory, _, name = directory.rpartition("/")
+    for part in "library", "program":
+        with open(f"{place}/{part}.index") as index, open(f"{place}/{part}", "rb") as data:
+            for line in index:
+                start, length, path = line.rstrip("\n").split(" ", 2)
+                if path not in loaded:
+                    data.seek(int(start))
+                    files[path] = data.read(int(length))
+                directory, _, name = path.rpartition("/")
+                while directory and name not in directories.setdefault(directory, {}):
+                    directories[directory][name] = None
+                    directory, _, name = directory.rpartition("/")
     for module in modules:
         spec = getattr(module, "__spec__", None)
         if spec is not None and type(spec.loader) is SourceFileLoader:

@@ -1,14 +1,16 @@
 //! What stays of files when there are none any more: the modules that a program may still import when it runs, and the data of
 //! its packages.
 //!
-//! Every file that may be asked for is put beside the others once more, compressed. When the program is loaded, `kept.py` takes
+//! Every file that may be asked for is there once more, compressed. When the program is loaded, `kept.py` takes
 //! into memory what was not imported until then, and finds it there for whoever imports it later. The standard library is
 //! compressed once for each [engine](super::engine), not with every program.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
+use std::ops::Range;
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
@@ -54,7 +56,8 @@ pub fn library(runtime: &Runtime) -> Result<Vec<u8>, String> {
     kept.into_inner().map_err(wrong)
 }
 
-/// Puts files where a program is loaded: `library`, and those of `directories`, which have the names of their directories.
+/// Puts files where a program is loaded: `library`, and those of `directories`, which have the names of their directories. All of
+/// them are in two, beside which stands where each is: opening one costs more than reading it.
 ///
 /// # Errors
 /// The library is not what [`library`] made.
@@ -64,18 +67,30 @@ pub(super) fn put(
     directories: [(&str, &BTreeMap<String, Vec<u8>>); 2],
 ) -> Result<(), String> {
     let mut index = String::new();
-    for path in super::unpack_into(disk, DIRECTORY, library)? {
-        writeln!(index, "{}", path.trim_start_matches(DIRECTORY)).expect("strings grow");
+    let library = Bytes::from(library);
+    for (path, place) in super::entries(&library, DIRECTORY)? {
+        line(&mut index, &path, &place);
     }
+    disk.insert(&format!("{DIRECTORY}/library"), library);
+    disk.insert(&format!("{DIRECTORY}/library.index"), index.into());
+
+    let (mut index, mut program) = (String::new(), Vec::new());
     for (directory, files) in directories {
         let packages = packages(files);
         for (path, bytes) in files.iter().filter(|(path, _)| is_kept(path, &packages)) {
-            writeln!(index, "/{directory}/{path}").expect("strings grow");
-            disk.insert(&format!("{DIRECTORY}/{directory}/{path}"), compressed(bytes).into());
+            let start = program.len();
+            program.extend(compressed(bytes));
+            line(&mut index, &format!("{directory}/{path}"), &(start..program.len()));
         }
     }
-    disk.insert(&format!("{DIRECTORY}/index"), index.into());
+    disk.insert(&format!("{DIRECTORY}/program"), program.into());
+    disk.insert(&format!("{DIRECTORY}/program.index"), index.into());
     Ok(())
+}
+
+/// Where a file begins, how long it is, and its path.
+fn line(index: &mut String, path: &str, place: &Range<usize>) {
+    writeln!(index, "{} {} /{path}", place.start, place.len()).expect("strings grow");
 }
 
 /// The directories that are packages.

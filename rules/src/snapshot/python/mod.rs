@@ -11,6 +11,7 @@ mod kept;
 mod symbols;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -180,22 +181,28 @@ fn disk(runtime: &Runtime, bound: &Bound, entry: String, program: Program<'_>) -
     Ok(disk)
 }
 
-/// Puts the files of an archive below `directory`, without copying them. Returns their paths.
-fn unpack_into(disk: &mut Disk, directory: &str, archive: Vec<u8>) -> Result<Vec<String>, String> {
-    let mut paths = Vec::new();
+/// Puts the files of an archive below `directory`, without copying them.
+fn unpack_into(disk: &mut Disk, directory: &str, archive: Vec<u8>) -> Result<(), String> {
     let archive = Bytes::from(archive);
-    let wrong = |e: std::io::Error| format!("Python's toolchain: `{directory}` can't be unpacked: {e}");
-    for entry in tar::Archive::new(archive.as_ref()).entries().map_err(wrong)? {
+    for (path, place) in entries(&archive, directory)? {
+        disk.insert(&format!("{directory}/{path}"), archive.slice(place));
+    }
+    Ok(())
+}
+
+/// Where each file of an archive is. `what` it holds is for errors.
+fn entries(archive: &[u8], what: &str) -> Result<Vec<(String, Range<usize>)>, String> {
+    let mut found = Vec::new();
+    let wrong = |e: std::io::Error| format!("Python's toolchain: `{what}` can't be unpacked: {e}");
+    for entry in tar::Archive::new(archive).entries().map_err(wrong)? {
         let entry = entry.map_err(wrong)?;
         if entry.header().entry_type().is_file() {
-            let path = format!("{directory}/{}", entry.path().map_err(wrong)?.display());
             let start = usize::try_from(entry.raw_file_position()).unwrap_or(usize::MAX).min(archive.len());
             let end = start.saturating_add(usize::try_from(entry.size()).unwrap_or(usize::MAX)).min(archive.len());
-            disk.insert(&path, archive.slice(start..end));
-            paths.push(path);
+            found.push((entry.path().map_err(wrong)?.display().to_string(), start..end));
         }
     }
-    Ok(paths)
+    Ok(found)
 }
 
 /// How Python begins to tell where an error comes from.
