@@ -16,8 +16,9 @@ use crate::key::InputRoot;
 use crate::path::RelPath;
 use crate::sandbox::builtin::{Call, CallError, Returned};
 use crate::sandbox::{Job, OutputError, SandboxError};
-use crate::store::{Output, OutputNode, StoreError};
+use crate::store::{Blobs, Output, OutputNode, StoreError};
 use crate::tree::{Node, Tree};
+
 /// What an action left when it succeeded.
 #[derive(Default)]
 pub(super) struct Executed {
@@ -187,11 +188,10 @@ fn run_builtin(common: &Common<'_>, action: &Action, call: &Call<'_>) -> Result<
     let mut declared = action.outputs.clone();
     declared.sort_unstable();
     for path in declared {
-        let Some(bytes) = returned.remove(&path) else {
+        let Some(node) = take_returned(&mut returned, &path, call.blobs)? else {
             return Err(bug(format!("`{}` did not return `{path}`", call.name)));
         };
-        let digest = call.blobs.put(&bytes)?;
-        outputs.push(Output { path, node: OutputNode::File { digest, executable: false } });
+        outputs.push(Output { path, node });
     }
     if let Some(path) = returned.keys().next() {
         return Err(bug(format!("`{}` returned `{path}`, which it does not declare", call.name)));
@@ -199,17 +199,51 @@ fn run_builtin(common: &Common<'_>, action: &Action, call: &Call<'_>) -> Result<
     Ok(Executed { outputs, stdout, stderr })
 }
 
+/// What was returned at a declared path: a file, or the files of a directory.
+fn take_returned(
+    returned: &mut BTreeMap<RelPath, Vec<u8>>,
+    path: &RelPath,
+    blobs: &dyn Blobs,
+) -> Result<Option<OutputNode>, StoreError> {
+    if let Some(bytes) = returned.remove(path) {
+        return Ok(Some(OutputNode::File { digest: blobs.put(&bytes)?, executable: false }));
+    }
+    let mut tree = Tree::new();
+    let inside: Vec<_> = returned.keys().filter_map(|file| Some((file.clone(), file.strip_prefix(path)?))).collect();
+    for (file, rest) in inside {
+        let digest = blobs.put(&returned.remove(&file).expect("it was there a line ago"))?;
+        // A file in another's way is left over, and told.
+        if tree.insert(&rest, Node::File { digest, executable: false }).is_err() {
+            returned.insert(file, vec![]);
+        }
+    }
+    match tree.is_empty() {
+        true => Ok(None),
+        false => Ok(Some(OutputNode::Directory { tree: blobs.put(&tree.encode_whole(blobs.function()))? })),
+    }
+}
+
 const fn bug(why: String) -> Trouble {
     Trouble::Failure(Failure::Bug { why })
 }
 
-/// The files behind accelerators. One that the store can't show as a file is left out: it is only a help.
+/// The files behind accelerators; those of a directory by its name and their path in it. One that the store can't show as a
+/// file is left out: it is only a help.
 fn accelerator_files(common: &Common<'_>, accelerators: &[(String, Arc<Known>, RelPath)]) -> BTreeMap<String, PathBuf> {
-    accelerators
-        .iter()
-        .filter_map(|(name, known, path)| match known.node(path)? {
-            Node::File { digest, .. } => Some((name.clone(), common.services.blobs.file(digest).ok()??)),
-            _ => None,
-        })
-        .collect()
+    let mut files = BTreeMap::new();
+    let mut add = |name: String, node: &Node| {
+        if let Node::File { digest, .. } = node
+            && let Ok(Some(file)) = common.services.blobs.file(*digest)
+        {
+            files.insert(name, file);
+        }
+    };
+    for (name, known, path) in accelerators {
+        match known.node(path) {
+            Some(Node::Directory(tree)) => tree.walk(&mut |path, node| add(format!("{name}/{path}"), node)),
+            Some(node) => add(name.clone(), &node),
+            None => {}
+        }
+    }
+    files
 }

@@ -39,8 +39,8 @@ pub struct Call<'a> {
     pub args: &'a [String],
     /// Its input tree; every blob of it is in the store.
     pub inputs: &'a Tree,
-    /// Files that make it faster and can't change what it returns, by the name it gave them; those that could not be
-    /// made are missing.
+    /// Files that make it faster and can't change what it returns, by the name it gave them, those of a directory as
+    /// `name/path`; those that could not be made are missing.
     pub accelerators: &'a BTreeMap<String, PathBuf>,
     /// Where its inputs' bytes are.
     pub blobs: &'a dyn Blobs,
@@ -57,7 +57,7 @@ pub struct Returned {
     pub stdout: Vec<u8>,
     /// What it says when something is wrong.
     pub stderr: Vec<u8>,
-    /// Its outputs; they must be what the action declares.
+    /// Its outputs; they must be what the action declares, or files in a directory that it declares.
     pub outputs: Vec<(RelPath, Vec<u8>)>,
 }
 
