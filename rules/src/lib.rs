@@ -31,6 +31,7 @@ pub mod name;
 pub mod plan;
 pub mod quantity;
 pub mod rule;
+pub mod sections;
 pub mod session;
 pub mod snapshot;
 pub mod step;

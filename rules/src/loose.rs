@@ -2,7 +2,7 @@
 //! store like anything else.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use run_engine::action::{Action, ActionId, Input, Network, Slot, Source, Work};
 use run_engine::build::{Request, Services, build};
@@ -16,7 +16,6 @@ use run_engine::history::History;
 use run_engine::sandbox::Clients;
 use run_engine::sandbox::bare::Bare;
 use run_engine::schedule::Limits;
-use run_engine::store::Blobs;
 use run_engine::store::disk::DiskStore;
 use run_engine::tree::{Node, Tree};
 
@@ -41,11 +40,16 @@ fn machine(error: impl std::fmt::Display) -> NativeError {
     NativeError::Machine(error.to_string())
 }
 
-/// The file of a component's native code, made if the store in `store` does not have it.
+/// The files of a component's native code, made if the store in `store` does not have them.
 ///
 /// # Errors
 /// [`NativeError`].
-pub fn native_code(table: &Table, store: &Path, component: &[u8], cancel: &Cancel) -> Result<PathBuf, NativeError> {
+pub fn native_code(
+    table: &Table,
+    store: &Path,
+    component: &[u8],
+    cancel: &Cancel,
+) -> Result<native::Files, NativeError> {
     let store = DiskStore::open(store, FUNCTION).map_err(machine)?;
     let _lease = store.lease().map_err(machine)?;
     let platform = table.runtimes().get(OptLevel::Speed).map_err(machine)?.compatibility_hash();
@@ -80,13 +84,9 @@ pub fn native_code(table: &Table, store: &Path, component: &[u8], cancel: &Cance
         return Err(told(failure));
     }
     let known = outcome.known[0].as_ref().ok_or(NativeError::Interrupted)?;
-    match known.node(&builtin::native_code()) {
-        Some(Node::File { digest, .. }) => store
-            .file(digest)
-            .map_err(machine)?
-            .ok_or_else(|| machine("the store lost what it was just given; run it again")),
-        _ => Err(machine("the store holds something else than native code")),
-    }
+    let digests = native::digests(known).ok_or_else(|| machine("the store holds something else than native code"))?;
+    let files = native::files(&store, &digests).map_err(machine)?;
+    files.ok_or_else(|| machine("the store lost what it was just given; run it again"))
 }
 
 fn action(tree: Tree, platform: String) -> Action {

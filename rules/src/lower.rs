@@ -10,6 +10,7 @@ use run_engine::files::scan::Sources;
 use run_engine::graph::{ActionGraph, Export};
 use run_engine::path::RelPath;
 
+use crate::builtin::native_code;
 use crate::diagnostic::Diagnostic;
 use crate::facts::Facts;
 use crate::host::OptLevel;
@@ -19,7 +20,7 @@ use crate::plan::Plan;
 use crate::rule::component::Checked;
 use crate::rule::compose::Composed;
 use crate::rule::test::Case;
-use crate::rule::{command, component, compose, native, package};
+use crate::rule::{command, component, compose, package};
 use crate::target::{Target, TestTarget};
 
 /// What lowering depends on besides the plan and the facts.
@@ -264,7 +265,7 @@ impl Lower<'_, '_> {
 
     /// What every finished component gets: native code, an archive, a place in the project.
     fn finish(&mut self, name: &Spanned<TargetName>, kind: TargetKind, checked: Checked) -> Target {
-        let native = native::lower(self.lowering, name, &checked);
+        let native = (checked.native, native_code());
         let package = package::lower(self.lowering, name, &checked);
         let to = self.output_path(name.as_str());
         let export = Export { action: checked.component.0, output: checked.component.1.clone(), to: to.clone() };

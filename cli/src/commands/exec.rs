@@ -126,12 +126,12 @@ fn of_file(file: &Path, what: &str, table: &Table, context: &Context) -> Result<
     load(&code, OptLevel::Speed, table)
 }
 
-/// The file of a built target's native code; `None` where the store has lost it.
-fn native_code(runnable: &Runnable) -> Result<Option<PathBuf>, StoreError> {
-    DiskStore::open(&runnable.store, runnable.function)?.lend(runnable.native, false)
+/// The files of a built target's native code; `None` where the store has lost one.
+fn native_code(runnable: &Runnable) -> Result<Option<native::Files>, StoreError> {
+    native::files(&DiskStore::open(&runnable.store, runnable.function)?, &runnable.native)
 }
 
-fn load(code: &Path, level: OptLevel, table: &Table) -> Result<Component, Failure> {
+fn load(code: &native::Files, level: OptLevel, table: &Table) -> Result<Component, Failure> {
     let bug = |error: LoadError| Failure::new(FailureKind::Bug, error.to_string());
     let runtime = table.runtimes().get(level).map_err(bug)?;
     native::load(runtime, code).map_err(bug)
@@ -158,7 +158,7 @@ fn target_of_text(file: &Path, what: &str, context: &Context) -> Result<String, 
 }
 
 /// Brings a target's native code up to date, and says where it is.
-fn bring(target: &str, debug: bool, context: &mut Context) -> Result<(Runnable, PathBuf), Failure> {
+fn bring(target: &str, debug: bool, context: &mut Context) -> Result<(Runnable, native::Files), Failure> {
     let ask = Ask { targets: vec![target.to_owned()], goal: Goal::Native };
     let options = context.options(ask, debug.then_some(Profile::Debug))?;
     if let Some(runnable) = up_to_date(&options).and_then(|done| done.runnable)

@@ -128,12 +128,14 @@ fn run(builtin: &Builtin) -> Returned {
 }
 
 /// What these write is written down by the tests of [`crate::snapshot`], which have the interpreters at hand.
-const ELSEWHERE: [&str; 7] = [
+const ELSEWHERE: [&str; 9] = [
+    "quickjs",
     "quickjs-engine",
     "quickjs-snapshot",
     "starlingmonkey-splicer",
     "starlingmonkey-engine",
     "starlingmonkey-snapshot",
+    "python",
     "python-engine",
     "python-snapshot",
 ];

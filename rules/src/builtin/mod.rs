@@ -66,7 +66,8 @@ pub const SCRIPT: Builtin = Builtin {
 };
 
 /// Component → native code.
-pub const NATIVE: Builtin = Builtin { name: "native", revision: 2, crates: &["wasmtime"], run: native::precompile };
+pub const NATIVE: Builtin =
+    Builtin { name: "native", revision: 3, crates: &["wasmtime", "wasm-encoder"], run: native::precompile };
 
 /// One test.
 pub const TEST: Builtin = Builtin { name: "test", revision: 3, crates: &["wasmtime", "wasmtime-wasi"], run: test::run };
@@ -99,16 +100,33 @@ pub const TYPESCRIPT_TYPES: Builtin = Builtin {
     run: |_, call| bindings::typescript(call),
 };
 
+/// QuickJS → what of it is in every engine.
+pub const QUICKJS: Builtin = Builtin {
+    name: "quickjs",
+    revision: 1,
+    crates: &["wasm-encoder", "wasmparser"],
+    run: |_, call| snapshot::quickjs(call),
+};
+
+/// CPython → what of it is in every engine.
+pub const PYTHON: Builtin = Builtin {
+    name: "python",
+    revision: 1,
+    crates: &["wasm-encoder", "wasmparser", "zstd"],
+    run: |_, call| snapshot::python(call),
+};
+
 /// World and QuickJS → engine.
 pub const QUICKJS_ENGINE: Builtin = Builtin {
     name: "quickjs-engine",
-    revision: 3,
+    revision: 4,
     crates: &[
         "wit-dylib",
         "wit-component",
         "wit-parser",
         "wasi-preview1-component-adapter-provider",
         "wasmtime-wizer",
+        "wasm-encoder",
         "wasmparser",
         "wat",
     ],
@@ -166,13 +184,15 @@ pub const STARLINGMONKEY_SNAPSHOT: Builtin = Builtin {
 /// World and CPython → engine.
 pub const PYTHON_ENGINE: Builtin = Builtin {
     name: "python-engine",
-    revision: 2,
+    revision: 3,
     crates: &[
         "wit-dylib",
         "wit-component",
         "wit-parser",
         "wasi-preview1-component-adapter-provider",
         "wasmtime-wizer",
+        "wasm-encoder",
+        "wasmparser",
         "zstd",
         "tar",
         "flate2",
@@ -214,11 +234,13 @@ pub const ALL: &[&Builtin] = &[
     &C_BINDINGS,
     &ZIG_BINDINGS,
     &TYPESCRIPT_TYPES,
+    &QUICKJS,
     &QUICKJS_ENGINE,
     &QUICKJS_SNAPSHOT,
     &STARLINGMONKEY_SPLICER,
     &STARLINGMONKEY_ENGINE,
     &STARLINGMONKEY_SNAPSHOT,
+    &PYTHON,
     &PYTHON_ENGINE,
     &PYTHON_SNAPSHOT,
 ];
@@ -315,16 +337,10 @@ pub fn part(name: &str) -> RelPath {
     path(&format!("parts/{}.wasm", name.replace([':', '/', '@'], "_")))
 }
 
-/// Where [`NATIVE`] leaves native code.
+/// The directory in which [`NATIVE`] leaves native code.
 #[must_use]
 pub fn native_code() -> RelPath {
-    path("component.cwasm")
-}
-
-/// Where [`NATIVE`] leaves compiled functions that are kept for other components.
-#[must_use]
-pub fn functions() -> RelPath {
-    path("functions.pack")
+    path(NATIVE_CODE)
 }
 
 /// The name under which [`TEST`] is given native code.

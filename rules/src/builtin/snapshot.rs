@@ -7,13 +7,13 @@ use run_engine::sandbox::builtin::{Call, CallError, Returned};
 
 use super::native::{self, level_of};
 use super::shape::{only_file, promised};
-use super::{NATIVE_CODE, Named, Table, component, path, refused};
-use crate::host::HostError;
+use super::{Named, Table, component, path, refused};
+use crate::host::{Component, HostError};
 use crate::snapshot::modules::Modules;
 use crate::snapshot::starlingmonkey::{self, Handler};
 use crate::snapshot::{Engine, Refused, Stopped, freeze, javascript, python};
+use crate::step::StepError;
 use crate::step::wit::World;
-use wasmtime::component::Component;
 
 /// Where an engine builtin finds the interpreter's files.
 pub const RUNTIME: &str = "runtime";
@@ -52,6 +52,24 @@ pub(super) fn quickjs_engine(call: &Call<'_>) -> Result<Returned, CallError> {
     match javascript::engine(&world, &runtime) {
         Ok(engine) => Ok(engine_files(engine)),
         Err(e) => Ok(refused(&e)),
+    }
+}
+
+/// QuickJS → a component for [`super::NATIVE`] alone: what of it is in every engine.
+pub(super) fn quickjs(call: &Call<'_>) -> Result<Returned, CallError> {
+    let (_, runtime) = only_file(call, RUNTIME)?;
+    Ok(interpreter(javascript::interpreter(&runtime)))
+}
+
+/// CPython, which is in `runtime/` → a component for [`super::NATIVE`] alone: what of it is in every engine.
+pub(super) fn python(call: &Call<'_>) -> Result<Returned, CallError> {
+    Ok(interpreter(python::interpreter(&files(call, RUNTIME)?)))
+}
+
+fn interpreter(made: Result<Vec<u8>, StepError>) -> Returned {
+    match made {
+        Ok(bytes) => Returned::files(vec![(component(), bytes)]),
+        Err(e) => refused(&e),
     }
 }
 
@@ -217,9 +235,7 @@ fn compiled(
     bytes: impl FnOnce() -> Result<Result<Vec<u8>, String>, CallError>,
 ) -> Result<Result<Component, String>, CallError> {
     let runtime = table.runtimes().get(level_of(named)?).map_err(|e| CallError::Machine(e.to_string()))?;
-    if let Some(file) = call.accelerators.get(NATIVE_CODE)
-        && let Ok(component) = native::load(runtime, file)
-    {
+    if let Some(component) = native::given(runtime, call) {
         return Ok(Ok(component));
     }
     let compile = |bytes: Vec<u8>| runtime.compile(&bytes).map_err(|e| e.to_string());

@@ -7,12 +7,14 @@ use run_engine::files::materialize::{MaterializeError, materialize};
 use run_engine::path::RelPath;
 use run_engine::sandbox::builtin::{Call, CallError, Returned};
 use run_engine::tree::{Node, Tree};
-use wasmtime::component::{Component, Val};
+use wasmtime::component::Val;
 
 use super::native::{self, level_of};
-use super::{NATIVE_CODE, Named, Table, component, path, report};
+use super::{Named, Table, component, path, report};
 use crate::diagnostic::Diagnostic;
-use crate::host::{Access, Dir, Ending, Grants, HostError, Limits, Network, Outcome, Program, Stdin, Streams};
+use crate::host::{
+    Access, Component, Dir, Ending, Grants, HostError, Limits, Network, Outcome, Program, Stdin, Streams,
+};
 use crate::value::{self, Function};
 
 /// Where the directories that a test sees are staged, by number.
@@ -93,9 +95,7 @@ enum Verdict {
 fn load(table: &Table, call: &Call<'_>, named: &Named<'_>) -> Result<Result<Component, String>, CallError> {
     let machine = |e: &dyn std::error::Error| CallError::Machine(e.to_string());
     let runtime = table.runtimes().get(level_of(named)?).map_err(|e| machine(&e))?;
-    if let Some(file) = call.accelerators.get(NATIVE_CODE)
-        && let Ok(component) = native::load(runtime, file)
-    {
+    if let Some(component) = native::given(runtime, call) {
         return Ok(Ok(component));
     }
     let bytes = call.read(&component())?;

@@ -2,7 +2,7 @@
 //! makes linking free, and for a Rust command it is still half of a warm start.
 
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, HasData, HasSelf, Linker, ResourceTable};
+use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::p2::bindings::sync::io::{error, poll, streams};
@@ -10,6 +10,7 @@ use wasmtime_wasi::p2::bindings::{cli, clocks, random, sockets, sync};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 
+use super::component::Component;
 use super::grants::Grants;
 use super::outcome::MissingImport;
 use super::state::State;
@@ -43,10 +44,12 @@ pub(super) type Import = (String, ComponentItem);
 pub(super) fn link_known(component: &Component, grants: &Grants) -> Result<(Linker<State>, Vec<Import>), HostError> {
     let engine = component.engine();
     let mut linker = Linker::new(engine);
+    component.define_modules(&mut linker).map_err(HostError::bug)?;
     let mut unknown = Vec::new();
     for (name, import) in component.component_type().imports(engine) {
         match wasi_interface(name) {
             Some(interface) if define(&mut linker, interface, grants).map_err(HostError::bug)? => {}
+            None if component.is_module(name) => {}
             _ => unknown.push((name.to_owned(), import.ty)),
         }
     }

@@ -7,11 +7,12 @@
 //! What is deliberately not here: printing, reading this process's environment, and `async`. Wasmtime-wasi runs its
 //! own small runtime when a guest does something that may wait.
 
+mod apart;
 mod clock;
+mod component;
 mod disk;
 mod engine;
 mod files;
-mod functions;
 mod grants;
 mod limits;
 mod link;
@@ -27,11 +28,10 @@ mod strict;
 #[cfg(test)]
 mod tests;
 
+pub use component::Component;
 pub use disk::Disk;
-pub use engine::{LoadError, OptLevel, Runtime, STACK_BYTES};
-pub use functions::{Functions, Stopped};
+pub use engine::{LoadError, OptLevel, Runtime, STACK_BYTES, Stopped};
 pub use grants::{Access, Dir, Grants, HostPort, Limits, Network, Output, Stdin, Streams};
 pub use outcome::{Ending, Frame, Limit, LimitHit, MissingImport, Outcome, SourceLine, Trap};
 pub use program::{HostError, Program};
 pub use rehearsal::{Answer, Rehearsal, Rehearsed, Stage};
-pub use wasmtime::component::Component;

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use run_engine::cancel::Cancel;
-use wasmtime::component::{Component, ComponentExportIndex, Func, Linker, ResourceTableError, Val};
+use wasmtime::component::{ComponentExportIndex, Func, Linker, ResourceTableError, Val};
 use wasmtime::{Engine, Store, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use super::component::Component;
 use super::grants::{Grants, Limits, Streams};
 use super::limits::{
     CALL_BYTES_MAX, HANDLES_MAX, INSTANCES_MAX, Interrupted, MEMORIES_MAX, OutputIsFull, Patience, TABLES_MAX,

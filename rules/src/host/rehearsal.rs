@@ -6,12 +6,12 @@ use std::sync::Arc;
 use run_engine::cancel::Cancel;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentNamedList, Func, Instance, Lift, Linker, Lower, ResourceType, Val,
-    WasmList,
+    ComponentExportIndex, ComponentNamedList, Func, Instance, Lift, Linker, Lower, ResourceType, Val, WasmList,
 };
 use wasmtime::{Engine, Store};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError, Network};
 
+use super::component::Component;
 use super::disk::{self, Disk};
 use super::grants::{Grants, Limits, Stdin, Streams};
 use super::limits::{Interrupted, Patience, Watchdog, is_of_the_machine};

@@ -18,6 +18,16 @@ use crate::rule::TOOLCHAIN;
 use crate::snapshot::starlingmonkey::Handler;
 use crate::step::bindings::typescript::{self, Engine as Values};
 
+/// An interpreter that is linked of libraries, as our own functions see it.
+pub(super) struct Interpreter {
+    /// Libraries → what of them is in every engine.
+    pub settle: &'static Builtin,
+    /// World and libraries → engine.
+    pub link: &'static Builtin,
+    /// Engine and program → component.
+    pub load: &'static Builtin,
+}
+
 /// An engine for a world: the steps that make it, and how a program is loaded into it.
 pub(super) struct Engine {
     /// The steps so far; those of the program are to follow.
@@ -45,17 +55,26 @@ impl Engine {
     pub(super) fn linked(
         asked: &Asked<'_>,
         gatherer: &mut Gatherer<'_>,
-        (link, load): (&'static Builtin, &'static Builtin),
+        of: &Interpreter,
         libraries: Tree,
     ) -> Result<Self, Vec<Diagnostic>> {
         let world = world(asked, gatherer)?;
-        let link = StepWork::Builtin { builtin: link, args: vec![], native: None };
+        let call = |builtin| StepWork::Builtin { builtin, args: vec![], native: None };
+        let runtime = || (Some(path(snapshot::RUNTIME)), Given::Tree(libraries.clone()));
+        let interpreter =
+            Step { given: vec![runtime()], ..Step::new("interpreter", call(of.settle), vec![builtin::component()]) };
         let engine = Step {
-            given: vec![(None, Given::Tree(world.clone())), (Some(path(snapshot::RUNTIME)), Given::Tree(libraries))],
-            ..Step::new("engine", link, vec![snapshot::engine_file(), builtin::component()])
+            given: vec![(None, Given::Tree(world.clone())), runtime()],
+            ..Step::new("engine", call(of.link), vec![snapshot::engine_file(), builtin::component()])
         };
-        let steps = vec![engine, kept(native("engine-native", 0))];
-        Ok(Self { steps, made: 0, compiled: 1, beside: vec![], world, load, args: vec![], values: Values::QuickJs })
+        let steps = vec![
+            interpreter,
+            native("interpreter-native", 0, StepWork::Native { other: None, is_shared: true }),
+            engine,
+            native("engine-native", 2, StepWork::Native { other: Some(1), is_shared: false }),
+        ];
+        let (load, values) = (of.load, Values::QuickJs);
+        Ok(Self { steps, made: 2, compiled: 3, beside: vec![], world, load, args: vec![], values })
     }
 
     /// StarlingMonkey, whose splicer is run first: it knows no world, so it is compiled once for all.
@@ -93,7 +112,12 @@ impl Engine {
             ..Step::new("engine", splice, outputs)
         };
         Ok(Self {
-            steps: vec![splicer, native("splicer-native", 0), engine, kept(native("engine-native", 2))],
+            steps: vec![
+                splicer,
+                native("splicer-native", 0, StepWork::Native { other: None, is_shared: false }),
+                engine,
+                native("engine-native", 2, StepWork::Native { other: None, is_shared: false }),
+            ],
             made: 2,
             compiled: 3,
             beside: vec![snapshot::bindings_file()],
@@ -102,6 +126,12 @@ impl Engine {
             args: vec![text],
             values: Values::StarlingMonkey { listens: handler == Handler::Events },
         })
+    }
+
+    /// Adds a file that the engine's step leaves for the program's.
+    pub(super) fn leaves(&mut self, file: RelPath) {
+        self.steps[self.made].outputs.push(file.clone());
+        self.beside.push(file);
     }
 
     /// The step that loads a program into the engine. The program itself is still to be given.
@@ -125,18 +155,11 @@ fn world(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Tree, Vec<Dia
 }
 
 /// Code of this machine for the component that a step leaves.
-fn native(name: &'static str, step: usize) -> Step {
+fn native(name: &'static str, step: usize, work: StepWork) -> Step {
     Step {
         given: vec![(Some(builtin::component()), Given::Step(step, builtin::component()))],
-        ..Step::new(name, StepWork::Native, vec![builtin::native_code()])
+        ..Step::new(name, work, vec![builtin::native_code()])
     }
-}
-
-/// Keeps the functions that a step compiles for whatever holds the same engine.
-fn kept(mut native: Step) -> Step {
-    native.outputs.push(builtin::functions());
-    // The compiler asks for one function by several digests; the code itself is always the same.
-    Step { varying: true, ..native }
 }
 
 fn level(asked: &Asked<'_>) -> String {

@@ -2,7 +2,7 @@
 
 use run_engine::path::RelPath;
 
-use super::interpreted::{self, BUNDLE, Engine, STARLINGMONKEY};
+use super::interpreted::{self, BUNDLE, Engine, Interpreter, STARLINGMONKEY};
 use super::{Asked, Recipe, Row, Step, Yields};
 use crate::builtin;
 use crate::cargo::Content;
@@ -12,6 +12,9 @@ use crate::manifest::Language;
 use crate::snapshot::starlingmonkey::{self, Handler};
 
 pub(super) const ROW: Row = Row { language: Language::JavaScript, recipe };
+
+const QUICKJS: Interpreter =
+    Interpreter { settle: &builtin::QUICKJS, link: &builtin::QUICKJS_ENGINE, load: &builtin::QUICKJS_SNAPSHOT };
 
 fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<Diagnostic>> {
     let files = gatherer.source_files(asked, &["js", "mjs", "json"])?;
@@ -55,7 +58,7 @@ pub(super) fn engine(
     // For worlds without asynchronous functions; the smaller of two.
     let library = RelPath::new("prebuilt/runtime-opt-size-sync.wasm").expect("a constant that is a path");
     let library = gatherer.toolchain_files("quickjs", &|file| *file == library, span)?;
-    Engine::linked(asked, gatherer, (&builtin::QUICKJS_ENGINE, &builtin::QUICKJS_SNAPSHOT), library)
+    Engine::linked(asked, gatherer, &QUICKJS, library)
 }
 
 /// Whether a component asks for StarlingMonkey.

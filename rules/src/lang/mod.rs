@@ -160,5 +160,10 @@ pub enum StepWork {
         native: Option<usize>,
     },
     /// Compiles the component that it is [given](Step::given) to code of this machine, for later steps to run.
-    Native,
+    Native {
+        /// An earlier step of this kind whose component has modules of this one's.
+        other: Option<usize>,
+        /// Whether the finished component has modules of this one's too.
+        is_shared: bool,
+    },
 }

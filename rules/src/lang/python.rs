@@ -2,7 +2,7 @@
 
 use run_engine::path::RelPath;
 
-use super::interpreted::Engine;
+use super::interpreted::{Engine, Interpreter};
 use super::{Asked, Given, Recipe, Row, Step, Yields};
 use crate::builtin::{self, snapshot};
 use crate::cargo::Content;
@@ -12,6 +12,9 @@ use crate::manifest::Language;
 use crate::snapshot::python;
 
 pub(super) const ROW: Row = Row { language: Language::Python, recipe };
+
+const PYTHON: Interpreter =
+    Interpreter { settle: &builtin::PYTHON, link: &builtin::PYTHON_ENGINE, load: &builtin::PYTHON_SNAPSHOT };
 
 /// The toolchain whose files are CPython, built for this.
 const CPYTHON: &str = "componentize-py";
@@ -31,16 +34,14 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     let packages = gatherer.site_packages(asked)?;
     let libraries = gatherer.toolchain_files(CPYTHON, &|file| file.as_str().ends_with(".zst"), span)?;
     let modules = gatherer.toolchain_files(CPYTHON, &|file| file.as_str().ends_with(".tar.zst"), span)?;
-    let mut engine = Engine::linked(asked, gatherer, (&builtin::PYTHON_ENGINE, &builtin::PYTHON_SNAPSHOT), libraries)?;
-    let library = snapshot::library_file();
-    engine.steps[0].outputs.push(library.clone());
+    let mut engine = Engine::linked(asked, gatherer, &PYTHON, libraries)?;
+    engine.leaves(snapshot::library_file());
     let root = directory.as_ref().map_or("", RelPath::as_str);
     let args = vec![format!("root={root}"), format!("module={module}")];
     let mut program = engine.load(asked, args);
     let mut steps = engine.steps;
     let at = |constant: &str| RelPath::new(constant).expect("a constant that is a path");
     program.given.push((Some(at(snapshot::RUNTIME)), Given::Tree(modules)));
-    program.given.push((Some(library.clone()), Given::Step(0, library)));
     if let Some(packages) = packages {
         program.given.push((Some(at(snapshot::SITE)), Given::Tree(packages)));
     }

@@ -21,8 +21,8 @@ pub struct Checked {
     pub component: (ActionId, RelPath),
     /// Its interface as WIT text.
     pub interface: (ActionId, RelPath),
-    /// The actions that compiled the interpreters in it, and kept their functions.
-    pub engines: BTreeSet<ActionId>,
+    /// The action that makes native code of it.
+    pub native: ActionId,
 }
 
 /// Lowers a component by itself, without what it depends on.
@@ -45,10 +45,28 @@ pub fn lower(lowering: &mut Lowering<'_>, component: &Component, facts: &Compone
     };
     let mut inputs = vec![made(builtins::component(), &whole)];
     inputs.extend(promise);
-    let mut action = builtin(format!("{name} validate"), place, &builtins::VALIDATE, vec![], inputs);
-    action.outputs = vec![builtins::component(), builtins::interface()];
-    let checked = lowering.add(action);
-    Checked { component: (checked, builtins::component()), interface: (checked, builtins::interface()), engines }
+    let action = builtin(format!("{name} validate"), place, &builtins::VALIDATE, vec![], inputs);
+    // What is composed is run as a whole. This is what the whole is compiled from.
+    let label = if component.depends.is_empty() { format!("{name} native") } else { format!("{name} part-native") };
+    Checked::lower(lowering, action, label, &engines)
+}
+
+impl Checked {
+    /// Adds the check of a component, and its native code: it has parts in common with that of `others`.
+    pub(super) fn lower(
+        lowering: &mut Lowering<'_>,
+        mut check: Action,
+        label: String,
+        others: &BTreeSet<ActionId>,
+    ) -> Self {
+        let place = check.place.clone();
+        check.outputs = vec![builtins::component(), builtins::interface()];
+        let checked = lowering.add(check);
+        let component = (checked, builtins::component());
+        let inputs = vec![made(builtins::component(), &component)];
+        let native = native::action(lowering, label, place, inputs, others);
+        Self { component, interface: (checked, builtins::interface()), native: lowering.add(native) }
+    }
 }
 
 /// The world the built bytes are held to, as an input: in its canonical form, so that a comment in WIT rebuilds
@@ -71,7 +89,8 @@ const fn adapter(shape: Shape) -> &'static str {
     }
 }
 
-/// Adds the actions of a recipe; returns where the bytes are, and the actions that kept functions.
+/// Adds the actions of a recipe; returns where the bytes are, and the native code that was made of its
+/// interpreter.
 fn steps(
     lowering: &mut Lowering<'_>,
     component: &Component,
@@ -82,7 +101,7 @@ fn steps(
         let action = action(lowering, component, step, &ids);
         let id = lowering.add(action);
         ids.push(id);
-        if step.outputs.contains(&builtins::functions()) {
+        if matches!(step.work, StepWork::Native { is_shared: true, .. }) {
             engines.insert(id);
         }
     }
@@ -114,7 +133,10 @@ fn action(lowering: &Lowering<'_>, component: &Component, step: &Step, before: &
             let action = builtin(label, place, function, args.clone(), inputs);
             Action { outputs: step.outputs.clone(), varying: step.varying, accelerators, ..action }
         }
-        StepWork::Native => native::action(lowering, label, place, inputs, step.outputs.clone()),
+        StepWork::Native { other, .. } => {
+            let others = other.iter().map(|index| before[*index]).collect();
+            native::action(lowering, label, place, inputs, &others)
+        }
         StepWork::Process { program: (toolchain, program), args, env } => {
             for (name, tree) in &step.toolchains {
                 let at = path(&format!("{TOOLCHAIN}/{name}"));

@@ -133,49 +133,49 @@ fn component_behind<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a str> {
 pub struct Composed {
     /// The component.
     component: (ActionId, RelPath),
-    /// Those of its parts.
-    engines: BTreeSet<ActionId>,
+    /// The actions that make native code of its parts.
+    natives: BTreeSet<ActionId>,
 }
 
 impl Composed {
     /// A composition of nothing but this.
     #[must_use]
     pub fn of(whole: &Checked) -> Self {
-        Self { component: whole.component.clone(), engines: whole.engines.clone() }
+        Self { component: whole.component.clone(), natives: BTreeSet::from([whole.native]) }
     }
 }
 
 /// Adds the action that joins components by a wiring.
 pub fn lower(lowering: &mut Lowering<'_>, target: &Spanned<TargetName>, wiring: &Wiring) -> Composed {
-    let (mut inputs, mut engines) = (Vec::new(), BTreeSet::new());
+    let (mut inputs, mut natives) = (Vec::new(), BTreeSet::new());
     for instance in &wiring.instances {
         let component = component_behind(lowering.manifest, &instance.target).expect("only components are wired");
         let checked = &lowering.checked[component];
         inputs.push(made(builtins::part(&instance.target), &checked.component));
-        engines.extend(&checked.engines);
+        natives.insert(checked.native);
     }
     let label = format!("{} compose", target.as_str());
     let place = lowering.place(&target.span);
     let mut action = builtin(label, place, &builtins::COMPOSE, join::arguments(wiring), inputs);
     action.outputs = vec![builtins::component()];
-    Composed { component: (lowering.add(action), builtins::component()), engines }
+    Composed { component: (lowering.add(action), builtins::component()), natives }
 }
 
 /// Adds the action that joins components by a script.
 pub fn lower_script(lowering: &mut Lowering<'_>, compose: &Compose, facts: &ScriptFacts) -> Composed {
     let mut inputs = vec![known(path(SCRIPT), facts.tree.clone())];
-    let (mut args, mut engines) = (Vec::new(), BTreeSet::new());
+    let (mut args, mut natives) = (Vec::new(), BTreeSet::new());
     for (package, target) in &facts.packages {
         args.push(format!("package={}", package.name));
         let whole = lowering.whole_of(target);
         inputs.push(made(builtins::part(&package.name), &whole.component));
-        engines.extend(&whole.engines);
+        natives.insert(whole.native);
     }
     let label = format!("{} compose", compose.name.as_str());
     let place = lowering.place(&compose.name.span);
     let mut action = builtin(label, place, &builtins::SCRIPT, args, inputs);
     action.outputs = vec![builtins::component()];
-    Composed { component: (lowering.add(action), builtins::component()), engines }
+    Composed { component: (lowering.add(action), builtins::component()), natives }
 }
 
 /// Adds the check of a composed component; its interface is what its own bytes say.
@@ -183,12 +183,6 @@ pub fn check(lowering: &mut Lowering<'_>, target: &Spanned<TargetName>, composed
     let inputs = vec![made(builtins::component(), &composed.component)];
     let label = format!("{} check", target.as_str());
     let place = lowering.place(&target.span);
-    let mut action = builtin(label, place, &builtins::VALIDATE, vec![], inputs);
-    action.outputs = vec![builtins::component(), builtins::interface()];
-    let id = lowering.add(action);
-    Checked {
-        component: (id, builtins::component()),
-        interface: (id, builtins::interface()),
-        engines: composed.engines,
-    }
+    let action = builtin(label, place, &builtins::VALIDATE, vec![], inputs);
+    Checked::lower(lowering, action, format!("{} native", target.as_str()), &composed.natives)
 }

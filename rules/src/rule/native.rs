@@ -1,41 +1,27 @@
-//! Native: a finished component's machine code, so that running it starts in milliseconds.
+//! Native: a component's machine code, so that running it starts in milliseconds.
+
+use std::collections::BTreeSet;
 
 use run_engine::action::{Action, ActionId, Input, Place};
-use run_engine::path::RelPath;
 
-use super::component::Checked;
-use super::{builtin, made};
+use super::builtin;
 use crate::builtin::{self as builtins, native};
 use crate::lower::Lowering;
-use crate::manifest::Spanned;
-use crate::name::TargetName;
 
-/// Adds the action for a finished component.
-pub fn lower(lowering: &mut Lowering<'_>, target: &Spanned<TargetName>, checked: &Checked) -> (ActionId, RelPath) {
-    let inputs = vec![made(builtins::component(), &checked.component)];
-    let place = lowering.place(&target.span);
-    let outputs = vec![builtins::native_code()];
-    let mut action = action(lowering, format!("{} native", target.as_str()), place, inputs, outputs);
-    let known = |(n, engine): (usize, &ActionId)| (format!("functions-{n}"), *engine, builtins::functions());
-    action.accelerators = checked.engines.iter().enumerate().map(known).collect();
-    (lowering.add(action), builtins::native_code())
-}
-
-/// The action for the component that these inputs hold. Its outputs are native code, and the functions where those are
-/// wanted.
+/// The action for the component that these inputs hold. What it has in common with those behind `others`, which are such
+/// actions too, is not compiled again.
 pub(super) fn action(
     lowering: &Lowering<'_>,
     label: String,
     place: Option<Place>,
     inputs: Vec<Input>,
-    outputs: Vec<RelPath>,
+    others: &BTreeSet<ActionId>,
 ) -> Action {
-    let mut args = vec![format!("level={}", native::level_name(lowering.level))];
-    if outputs.contains(&builtins::functions()) {
-        args.push("keep=functions".to_owned());
-    }
+    let args = vec![format!("level={}", native::level_name(lowering.level))];
     let mut action = builtin(label, place, &builtins::NATIVE, args, inputs);
-    action.outputs = outputs;
+    action.outputs = vec![builtins::native_code()];
     action.platform.insert("native".into(), lowering.native_platform.to_owned());
+    let known = |(n, other): (usize, &ActionId)| (format!("other-{n}"), *other, builtins::native_code());
+    action.accelerators = others.iter().enumerate().map(known).collect();
     action
 }

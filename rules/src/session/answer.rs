@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use run_engine::build::Outcome;
-use run_engine::digest::{BlobDigest, DigestFunction};
+use run_engine::digest::DigestFunction;
 use run_engine::store::Blobs as _;
-use run_engine::tree::Node;
 
 use super::{Goal, Selection, Session};
 use crate::builtin::native;
@@ -26,8 +25,8 @@ pub struct UpToDate {
 /// A built component as it is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Runnable {
-    /// The digest of its native code.
-    pub native: BlobDigest,
+    /// The digests of the files of its native code, by name.
+    pub native: native::Digests,
     /// How the native code was optimised.
     pub level: OptLevel,
     /// Where the store is that has it.
@@ -48,7 +47,7 @@ impl UpToDate {
         let mut lines = vec![format!("targets={}", self.n_targets)];
         lines.extend(self.tests.iter().map(|name| format!("test={name}")));
         if let Some(Runnable { native, level, store, function, epoch_seconds, capabilities, env }) = &self.runnable {
-            lines.push(format!("native={native}"));
+            lines.extend(native.iter().map(|(name, digest)| format!("native={name}={digest}")));
             lines.push(format!("level={}", native::level_name(*level)));
             lines.push(format!("store={}", store.display()));
             lines.push(format!("function={function}"));
@@ -65,10 +64,13 @@ impl UpToDate {
             std::str::from_utf8(bytes).ok()?.lines().map(|line| line.split_once('=')).collect::<Option<_>>()?;
         let all = |name: &'static str| lines.iter().filter(move |(n, _)| *n == name).map(|(_, value)| *value);
         let one = |name| all(name).next();
-        let runnable = match one("native") {
-            None => None,
-            Some(native) => Some(Runnable {
-                native: native.parse().ok()?,
+        let native: native::Digests = all("native")
+            .map(|pair| pair.split_once('=').and_then(|(name, digest)| Some((name.to_owned(), digest.parse().ok()?))))
+            .collect::<Option<_>>()?;
+        let runnable = match native.is_empty() {
+            true => None,
+            false => Some(Runnable {
+                native,
                 level: [OptLevel::Speed, OptLevel::None]
                     .into_iter()
                     .find(|l| Some(native::level_name(*l)) == one("level"))?,
@@ -110,10 +112,8 @@ impl Session {
     #[must_use]
     pub fn runnable(&self, selection: &Selection, outcome: &Outcome) -> Option<Runnable> {
         let target = &self.lowered.targets[*selection.targets.first()?];
-        let (action, path) = target.native.as_ref()?;
-        let Node::File { digest: native, .. } = outcome.known[action.index()].as_ref()?.node(path)? else {
-            return None;
-        };
+        let (action, _) = target.native.as_ref()?;
+        let native = native::digests(outcome.known[action.index()].as_ref()?)?;
         let component = self.component_behind(&target.name);
         Some(Runnable {
             native,
@@ -150,7 +150,8 @@ mod tests {
     const EXEC: &str = "\
 targets=2
 test=hello#greet
-native=af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262/0
+native=component.cwasm=af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262/0
+native=module-x2d3adedff11b61f14c886e35afa036736dcd87a74d27b5c1510225d0f592e213.cwasm=2d3adedff11b61f14c886e35afa036736dcd87a74d27b5c1510225d0f592e213/3
 level=none
 store=/var/cache/run
 function=blake3

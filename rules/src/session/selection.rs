@@ -85,7 +85,7 @@ impl Session {
                 selection.wanted.extend(tests.iter().map(|test| test.action));
                 selection.tests.extend(tests);
             }
-            ("native", _) if let Some((id, output)) = &target.native => export(*id, output, ".cwasm"),
+            ("native", _) if let Some((id, output)) = &target.native => export(*id, output, ".native"),
             ("wit", _) if let Some((id, output)) = &target.interface => export(*id, output, ".wit"),
             ("package", _) if let Some(id) = target.package => {
                 let ending = format!("-{}.tar.zst", self.manifest.project.version);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use run_engine::cancel::Cancel;
-use wasmtime::component::{Component, Val};
+use wasmtime::component::Val;
 use wit_parser::{CloneMaps, WorldItem};
 
 use super::link::{self, Libdl, Library};
@@ -17,7 +17,7 @@ use super::modules::Modules;
 use super::promises::{Fails, Promise, promises};
 use super::{Engine, Refused, Stopped, corrections, freeze, seal};
 use crate::diagnostic::Diagnostic;
-use crate::host::{Answer, Rehearsal, Rehearsed};
+use crate::host::{Answer, Component, Rehearsal, Rehearsed};
 use crate::step::bindings::names::camel;
 use crate::step::wit::{self, World};
 use crate::step::{StepError, causes};
@@ -48,7 +48,6 @@ const CONSOLE_WORLD: &str =
 /// `bad-wit` for a world that can't be bound; `bad-component` when `runtime` is not what it should be.
 pub fn engine(world: &World, runtime: &[u8]) -> Result<Engine, StepError> {
     let world = with_console(world)?;
-    let runtime = Library { name: "quickjs.so".to_owned(), bytes: runtime.to_vec() };
     let unbound = |notes: Vec<String>| {
         let mut diagnostic = Diagnostic::error("bad-wit", "this world can't be bound to JavaScript");
         diagnostic.notes = notes;
@@ -57,7 +56,20 @@ pub fn engine(world: &World, runtime: &[u8]) -> Result<Engine, StepError> {
     let bindings = wit_dylib::create(&world.resolve, world.id, None);
     let mut bindings = bindings.map_err(|error| unbound(causes(error.as_ref())))?;
     corrections::call_library(&mut bindings).map_err(|error| unbound(vec![error.to_string()]))?;
-    link::link(&world, &[runtime, corrections::library()], bindings, Libdl::Unneeded)
+    link::link(&world, &[library(runtime), corrections::library()], bindings, Libdl::Unneeded)
+}
+
+fn library(runtime: &[u8]) -> Library {
+    Library { name: "quickjs.so".to_owned(), bytes: runtime.to_vec() }
+}
+
+/// What QuickJS, whose dynamic library is `runtime`, is in every engine ([`settle::component_of`]).
+///
+/// # Errors
+///
+/// `bad-component` when `runtime` is not what it should be.
+pub fn interpreter(runtime: &[u8]) -> Result<Vec<u8>, StepError> {
+    link::interpreter(&[library(runtime)])
 }
 
 fn with_console(world: &World) -> Result<World, StepError> {

@@ -3,7 +3,7 @@
 use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
 use wit_component::{Linker, StringEncoding, embed_component_metadata};
 
-use super::{Engine, freeze};
+use super::{Engine, freeze, settle};
 use crate::diagnostic::Diagnostic;
 use crate::step::wit::World;
 use crate::step::{StepError, causes};
@@ -37,8 +37,18 @@ pub fn link(world: &World, libraries: &[Library], mut bindings: Vec<u8>, libdl: 
             linker.encode()
         })
         .map_err(|error| unlinkable(causes(error.as_ref())))?;
+    let linked = settle::settle(&linked, libraries).map_err(|error| unlinkable(vec![error.to_string()]))?;
     let open = freeze::open(&linked).map_err(|error| unlinkable(vec![error]))?;
     Ok(Engine { linked, open })
+}
+
+/// What an interpreter's libraries are in every engine ([`settle::component_of`]).
+///
+/// # Errors
+///
+/// `bad-component` when one is no module.
+pub fn interpreter(libraries: &[Library]) -> Result<Vec<u8>, StepError> {
+    settle::component_of(libraries).map_err(|error| unlinkable(vec![error.to_string()]))
 }
 
 /// Where `dlopen` comes from.

@@ -4,7 +4,7 @@
 //! Two steps, so that an edit of a program costs the second alone:
 //!
 //! 1. [`link`] joins an interpreter with the bindings of a world: an [`Engine`]. No program is in it, so its native code is
-//!    made once for each world.
+//!    made once for each world, that of the interpreter's own libraries ([`settle`]) once for all.
 //! 2. A language ([`javascript`], [`python`], [`starlingmonkey`]) rehearses the engine with the program in it, [`freeze`] writes its state back into the
 //!    engine, and [`seal`] takes away what was there for the rehearsal only.
 //!
@@ -21,6 +21,7 @@ pub mod modules;
 pub mod promises;
 pub mod python;
 pub mod seal;
+pub mod settle;
 pub mod starlingmonkey;
 
 #[cfg(test)]

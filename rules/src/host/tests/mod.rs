@@ -7,9 +7,10 @@ mod limits;
 mod polling;
 mod startup;
 
+use std::path::Path;
 use std::sync::OnceLock;
 
-use wasmtime::component::Component;
+use run_engine::cancel::Cancel;
 
 use super::*;
 use crate::value::{find_function, parse_arguments, to_wave};
@@ -76,17 +77,23 @@ fn a_function_is_called_with_typed_arguments() {
     assert_eq!(returned(&call(&program, "greet", &["42"])), "43");
 }
 
+/// Writes the files of a component's native code into a directory.
+fn write_native(dir: &Path, component: &[u8]) {
+    for (name, bytes) in runtime().precompile(component, &|_| None, &Cancel::new()).unwrap() {
+        std::fs::write(dir.join(name), bytes).unwrap();
+    }
+}
+
 #[test]
 fn native_code_is_loaded_without_compiling() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("greet.cwasm");
-    std::fs::write(&path, runtime().precompile(&wat::parse_str(GREET).unwrap()).unwrap()).unwrap();
+    write_native(dir.path(), &wat::parse_str(GREET).unwrap());
 
     // Another engine of the same configuration, as in another process.
     let other = Runtime::new(OptLevel::Speed).unwrap();
-    #[expect(unsafe_code, reason = "the file was precompiled a line above")]
-    // SAFETY: the file is the unmodified output of `precompile`.
-    let component = unsafe { other.load_native_file(&path) }.unwrap();
+    #[expect(unsafe_code, reason = "the files were precompiled above")]
+    // SAFETY: the files are the unmodified output of `precompile`.
+    let component = unsafe { other.load_native(&|name| Some(dir.path().join(name))) }.unwrap();
     assert_eq!(returned(&call(&Program::new(component), "greet", &["42"])), "43");
     assert_eq!(other.compatibility_hash(), runtime().compatibility_hash());
     assert_ne!(Runtime::new(OptLevel::None).unwrap().compatibility_hash(), other.compatibility_hash());
@@ -95,12 +102,11 @@ fn native_code_is_loaded_without_compiling() {
 #[test]
 fn a_file_that_is_not_native_code_is_an_error_that_names_it() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("x.cwasm");
-    std::fs::write(&path, b"\0asm not native").unwrap();
+    std::fs::write(dir.path().join("component.cwasm"), b"\0asm not native").unwrap();
     #[expect(unsafe_code, reason = "the file holds no code at all")]
     // SAFETY: the engine refuses what is not its own format before it maps any of it as code.
-    let error = unsafe { runtime().load_native_file(&path) }.err().unwrap();
-    assert!(error.to_string().contains("x.cwasm"), "{error}");
+    let error = unsafe { runtime().load_native(&|name| Some(dir.path().join(name))) }.err().unwrap();
+    assert!(error.to_string().contains("component.cwasm"), "{error}");
 }
 
 #[test]

@@ -27,13 +27,11 @@ fn report(what: &str, first: Duration, warm: Duration) {
 
 fn parts(name: &str, bytes: &[u8], run: impl Fn(&Program)) {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("x.cwasm");
     let runtime = timed(&format!("{name}: engine"), 20, || Runtime::new(OptLevel::Speed).unwrap());
-    let native = runtime.precompile(bytes).unwrap();
-    std::fs::write(&path, native).unwrap();
-    #[expect(unsafe_code, reason = "the file was precompiled a line above")]
-    // SAFETY: the file is the unmodified output of `precompile`.
-    let load = |runtime: &Runtime| unsafe { runtime.load_native_file(&path) }.unwrap();
+    write_native(dir.path(), bytes);
+    #[expect(unsafe_code, reason = "the files were precompiled a line above")]
+    // SAFETY: the files are the unmodified output of `precompile`.
+    let load = |runtime: &Runtime| unsafe { runtime.load_native(&|name| Some(dir.path().join(name))) }.unwrap();
     let component = timed(&format!("{name}: load"), 20, || load(&runtime));
     timed(&format!("{name}: link"), 20, || {
         super::super::link::link(&component, &Grants::default()).unwrap().ok().unwrap()

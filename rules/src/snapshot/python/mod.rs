@@ -16,14 +16,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use run_engine::cancel::Cancel;
-use wasmtime::component::{Component, Val};
+use wasmtime::component::Val;
 
 use self::bindings::Reader;
 use self::bound::Bound;
 use super::link::{self, Libdl, Library};
 use super::{Engine, Refused, Stopped, freeze, seal};
 use crate::diagnostic::Diagnostic;
-use crate::host::{Disk, Rehearsal, Rehearsed};
+use crate::host::{Component, Disk, Rehearsal, Rehearsed};
 use crate::step::StepError;
 use crate::step::bindings::Files;
 use crate::step::wit::World;
@@ -72,12 +72,24 @@ pub type Runtime = BTreeMap<String, Vec<u8>>;
 /// `bad-wit` for a world that can't be bound; `bad-component` when `runtime` is not what it should be.
 pub fn engine(world: &World, runtime: &Runtime) -> Result<Engine, StepError> {
     let bound = Bound::new(world)?;
+    link::link(world, &libraries(runtime)?, bound.library, Libdl::BuiltIn)
+}
+
+/// What CPython is in every engine ([`super::settle::component_of`]).
+///
+/// # Errors
+///
+/// `bad-component` when `runtime` is not what it should be.
+pub fn interpreter(runtime: &Runtime) -> Result<Vec<u8>, StepError> {
+    link::interpreter(&libraries(runtime)?)
+}
+
+fn libraries(runtime: &Runtime) -> Result<Vec<Library>, Diagnostic> {
     let libraries = LIBRARIES.iter().map(|(name, file)| {
         let bytes = unpacked(runtime, file).map_err(|e| Diagnostic::error("bad-component", e))?;
         Ok(Library { name: (*name).to_owned(), bytes })
     });
-    let libraries = libraries.collect::<Result<Vec<_>, Diagnostic>>()?;
-    link::link(world, &libraries, bound.library, Libdl::BuiltIn)
+    libraries.collect()
 }
 
 /// The modules of a world as editors read them: with types, and with what they import.

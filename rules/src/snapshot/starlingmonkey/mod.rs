@@ -14,14 +14,13 @@ use std::sync::Arc;
 use run_engine::cancel::Cancel;
 use serde::{Deserialize, Serialize};
 use wasi_preview1_component_adapter_provider as provider;
-use wasmtime::component::Component;
 use wit_parser::CloneMaps;
 
 use super::modules::Modules;
 use super::promises::{Promise, promises};
 use super::{Engine, Refused, Stopped, freeze};
 use crate::diagnostic::Diagnostic;
-use crate::host::{Disk, Rehearsal, Rehearsed};
+use crate::host::{Component, Disk, Rehearsal, Rehearsed};
 use crate::step::bindings::names::camel;
 use crate::step::compare::split_version;
 use crate::step::wit::{self, World};

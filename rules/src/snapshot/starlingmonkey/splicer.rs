@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use run_engine::cancel::Cancel;
 use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
-use wasmtime::component::{Component, ComponentType, Lift, Lower};
+use wasmtime::component::{ComponentType, Lift, Lower};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
 use super::{Handler, PREVIEW1};
 use crate::diagnostic::Diagnostic;
-use crate::host::{Rehearsal, Rehearsed};
+use crate::host::{Component, Rehearsal, Rehearsed};
 use crate::snapshot::{Refused, Stopped};
 use crate::step::wit::{self, World};
 use crate::step::{StepError, causes};

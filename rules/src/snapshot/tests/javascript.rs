@@ -104,11 +104,13 @@ fn every_type_goes_in_and_comes_out() {
     expect_digests(
         "javascript.txt",
         &[
+            (&builtin::QUICKJS, "component.wasm", &javascript::interpreter(&ready.runtime).unwrap()),
             (&builtin::QUICKJS_ENGINE, "engine.wasm", &ready.engine.linked),
             (&builtin::QUICKJS_ENGINE, "component.wasm", &ready.engine.open),
             (&builtin::QUICKJS_SNAPSHOT, "component.wasm", &bytes),
         ],
     );
+    share_code(&javascript::interpreter(&ready.runtime).unwrap(), [&ready.engine.open, &bytes]);
 
     let program = Program::new(checked(&ready.world, &bytes));
     for (function, args, expected) in [

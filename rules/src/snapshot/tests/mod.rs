@@ -7,16 +7,18 @@ mod starlingmonkey;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
+use run_engine::cancel::Cancel;
 use run_engine::digest::{Blob, DigestFunction};
-use wasmtime::component::Component;
 
 use super::{Engine, Refused, Stopped};
 use crate::builtin::Builtin;
-use crate::host::{Ending, OptLevel, Outcome, Program, Runtime};
+use crate::host::{Component, Ending, OptLevel, Outcome, Program, Runtime};
+use crate::sections::sections;
+use crate::step::StepError;
+use crate::step::validate;
 use crate::step::wit::{self, World};
-use crate::step::{StepError, validate};
 use crate::value::{find_function, parse_arguments, to_wave};
 
 fn runtime() -> &'static Runtime {
@@ -67,7 +69,7 @@ impl<T> Ready<T> {
     #[track_caller]
     fn new(world: World, runtime: T, make: impl FnOnce(&World, &T) -> Result<Engine, StepError>) -> Self {
         let engine = make(&world, &runtime).unwrap_or_else(|e| panic!("{e}"));
-        let open = self::runtime().compile(&engine.open).unwrap();
+        let open = compiled(&engine.open);
         Self { world, engine, open, runtime }
     }
 }
@@ -85,11 +87,50 @@ fn files(files: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
     files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect()
 }
 
+/// Proves that these components have no large code that is not the interpreter's, as it is before anything is known of them.
+#[track_caller]
+fn share_code(interpreter: &[u8], components: [&[u8]; 2]) {
+    let modules = |component| -> Vec<&[u8]> {
+        let modules = sections(component).unwrap().into_iter().filter(|(id, _)| *id == 1).map(|(_, module)| module);
+        let has_code =
+            |module: &&[u8]| sections(module).unwrap().iter().any(|(id, code)| *id == 10 && code.len() > 1 << 16);
+        modules.filter(has_code).collect()
+    };
+    let own = modules(interpreter);
+    for component in components {
+        let found = modules(component);
+        assert!(!found.is_empty(), "there is an interpreter in it");
+        let strange: Vec<usize> =
+            found.iter().filter(|module| !own.contains(module)).map(|module| module.len()).collect();
+        assert!(strange.is_empty(), "{strange:?} of {:?}", own.iter().map(|module| module.len()).collect::<Vec<_>>());
+    }
+}
+
 /// Proves that the bytes implement the world, and compiles them.
 #[track_caller]
 fn checked(world: &World, bytes: &[u8]) -> Component {
     validate::validate(bytes, Some(world)).unwrap_or_else(|e| panic!("{e}"));
-    runtime().compile(bytes).unwrap_or_else(|e| panic!("{e}"))
+    compiled(bytes)
+}
+
+/// Compiles a component, and of an interpreter what no other test has compiled.
+#[track_caller]
+fn compiled(component: &[u8]) -> Component {
+    static KNOWN: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    let known = |name: &str| KNOWN.lock().unwrap().get(name).cloned();
+    let files = runtime().precompile(component, &known, &Cancel::new()).unwrap_or_else(|e| panic!("{e}"));
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        std::fs::write(dir.path().join(&name), &bytes).unwrap();
+        // What is left of a component is its own.
+        if name.starts_with("module-") {
+            KNOWN.lock().unwrap().insert(name, bytes);
+        }
+    }
+    #[expect(unsafe_code, reason = "the files were precompiled above")]
+    // SAFETY: the files are the unmodified output of `precompile`.
+    let loaded = unsafe { runtime().load_native(&|name| Some(dir.path().join(name))) };
+    loaded.unwrap_or_else(|e| panic!("{e}"))
 }
 
 #[track_caller]

@@ -154,7 +154,6 @@ const DOUBLE: &str = "def double(x):\n    return 2 * x\n";
 const NEVER: &str = "import traceback\ndef where():\n    return traceback.extract_stack()[-1].line\n";
 
 #[test]
-#[ignore = "takes a minute of processor time"]
 fn python_is_loaded_frozen_and_run() {
     let ready = Ready::new(world(TYPES), cpython(), python::engine);
 
@@ -175,12 +174,14 @@ fn python_is_loaded_frozen_and_run() {
     expect_digests(
         "python.txt",
         &[
+            (&builtin::PYTHON, "component.wasm", &python::interpreter(&ready.runtime).unwrap()),
             (&builtin::PYTHON_ENGINE, "engine.wasm", &ready.engine.linked),
             (&builtin::PYTHON_ENGINE, "component.wasm", &ready.engine.open),
             (&builtin::PYTHON_ENGINE, "library.tar", &python::library(&ready.runtime).unwrap()),
             (&builtin::PYTHON_SNAPSHOT, "component.wasm", &bytes),
         ],
     );
+    share_code(&python::interpreter(&ready.runtime).unwrap(), [&ready.engine.open, &bytes]);
     errors(&ready);
     values(&ready, &bytes);
 }
@@ -224,7 +225,7 @@ fn values(ready: &Ready<python::Runtime>, bytes: &[u8]) {
     let wiring = wire(&part("app", &ready.world, vec!["api"]), &[part("api", &provider.world, vec![])]).unwrap();
     let parts = BTreeMap::from([("app".to_owned(), bytes.to_vec()), ("api".to_owned(), provided)]);
     let whole = compose(&wiring, &parts).unwrap_or_else(|e| panic!("{e}"));
-    let program = Program::new(runtime().compile(&whole).unwrap());
+    let program = Program::new(compiled(&whole));
     for (function, args, expected) in [
         ("loaded-at", &[][..], "0"),
         (

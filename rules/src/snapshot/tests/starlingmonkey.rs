@@ -119,13 +119,13 @@ fn a_program_in_starlingmonkey() {
     let cancel = Cancel::new();
     let splicer = starlingmonkey::splicer_component(&package_file("lib/spidermonkey-embedding-splicer.core.wasm"));
     let splicer = splicer.unwrap_or_else(|e| panic!("{e}"));
-    let compiled = runtime().compile(&splicer).unwrap();
+    let splicing = compiled(&splicer);
     let module = package_file("lib/starlingmonkey_embedding.wasm");
     let world = world(WORLD);
-    let make = || starlingmonkey::engine(&world, Handler::Exported, &compiled, &module, &cancel);
+    let make = || starlingmonkey::engine(&world, Handler::Exported, &splicing, &module, &cancel);
     let (engine, bindings) = make().unwrap_or_else(|e| panic!("{e:?}"));
     assert!(make().unwrap() == (engine.clone(), bindings.clone()), "the same world gives the same engine");
-    let open = runtime().compile(&engine.open).unwrap();
+    let open = compiled(&engine.open);
     let ready = Loaded { world, engine, bindings, open };
 
     let sources = [
