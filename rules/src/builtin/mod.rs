@@ -325,6 +325,9 @@ pub fn world() -> RelPath {
     path("world")
 }
 
+/// What [`VALIDATE`] is told of a component that holds only functions that were checked before.
+pub const BODIES_CHECKED: &str = "bodies=checked";
+
 /// Where [`VALIDATE`] leaves the component's interface as WIT text.
 #[must_use]
 pub fn interface() -> RelPath {

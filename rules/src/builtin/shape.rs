@@ -7,8 +7,9 @@ use run_engine::tree::Node;
 
 use super::{Named, component, interface, path, raw, refused, world};
 use crate::step::componentize::{self, Adapter};
+use crate::step::kind;
+use crate::step::validate::{self, Bodies};
 use crate::step::wit::World;
-use crate::step::{kind, validate};
 
 /// The bytes of a component that is a file of the project, as they are.
 pub(super) fn read(call: &Call<'_>) -> Result<Returned, CallError> {
@@ -42,10 +43,15 @@ pub(super) fn componentize(call: &Call<'_>) -> Result<Returned, CallError> {
     }
 }
 
-/// Checks that a component implements its world; leaves it unchanged, with its interface as text.
+/// Checks that a component implements its world; leaves it unchanged, with its interface as text. `bodies=checked` for one that
+/// holds only functions that were checked before.
 pub(super) fn validate(call: &Call<'_>) -> Result<Returned, CallError> {
     let bytes = call.read(&component())?;
-    match validate::validate(&bytes, promised(call)?.as_ref()) {
+    let bodies = match Named::parse(call.args)?.find("bodies") {
+        None => Bodies::Unchecked,
+        Some(_) => Bodies::Checked,
+    };
+    match validate::validate(&bytes, promised(call)?.as_ref(), bodies) {
         Ok(found) => Ok(Returned::files(vec![(component(), bytes), (interface(), found.wit.into_bytes())])),
         Err(e) => Ok(refused(&e)),
     }

@@ -38,7 +38,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         }
     }
     let shown = interpreted::declarations(asked, gatherer, &entry, engine.values);
-    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component, shown })
+    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Program, shown })
 }
 
 /// The engine that a component asks for, or QuickJS. `files` are the program's.

@@ -81,6 +81,8 @@ pub type Shown = BTreeMap<RelPath, Vec<u8>>;
 pub enum Yields {
     /// A component.
     Component,
+    /// A component with the functions of an engine, which were checked when that was made.
+    Program,
     /// A core module, to be made a component.
     CoreModule,
 }

@@ -49,7 +49,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     steps.push(Step { tree, produced: asked.produced.to_vec(), ..program });
     let bound = asked.world.expect("only a text form comes without a world");
     let shown = gatherer.shown(asked, python::editor_modules(bound));
-    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component, shown })
+    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Program, shown })
 }
 
 /// The directories that are virtual environments of this machine's Python.

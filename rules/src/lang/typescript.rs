@@ -90,7 +90,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     }
     steps.push(Step { uses, ..engine.load(asked, vec![format!("entry={module}")]) });
     let shown = interpreted::declarations(asked, gatherer, &entry, engine.values);
-    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Component, shown })
+    Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Program, shown })
 }
 
 /// How a program is checked: as its own settings say, where it has some, and with what the check needs.

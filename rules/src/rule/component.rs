@@ -32,7 +32,7 @@ pub fn lower(lowering: &mut Lowering<'_>, component: &Component, facts: &Compone
     let (raw, engines) = steps(lowering, component, &facts.recipe);
     let promise = promise(lowering, facts);
     let whole = match facts.recipe.yields {
-        Yields::Component => raw,
+        Yields::Component | Yields::Program => raw,
         Yields::CoreModule => {
             let mut inputs = vec![made(builtins::raw(), &raw)];
             inputs.extend(promise.clone());
@@ -45,7 +45,11 @@ pub fn lower(lowering: &mut Lowering<'_>, component: &Component, facts: &Compone
     };
     let mut inputs = vec![made(builtins::component(), &whole)];
     inputs.extend(promise);
-    let action = builtin(format!("{name} validate"), place, &builtins::VALIDATE, vec![], inputs);
+    let args = match facts.recipe.yields {
+        Yields::Program => vec![builtins::BODIES_CHECKED.to_owned()],
+        Yields::Component | Yields::CoreModule => vec![],
+    };
+    let action = builtin(format!("{name} validate"), place, &builtins::VALIDATE, args, inputs);
     // What is composed is run as a whole. This is what the whole is compiled from.
     let label = if component.depends.is_empty() { format!("{name} native") } else { format!("{name} part-native") };
     Checked::lower(lowering, action, label, &engines)

@@ -183,6 +183,6 @@ pub fn check(lowering: &mut Lowering<'_>, target: &Spanned<TargetName>, composed
     let inputs = vec![made(builtins::component(), &composed.component)];
     let label = format!("{} check", target.as_str());
     let place = lowering.place(&target.span);
-    let action = builtin(label, place, &builtins::VALIDATE, vec![], inputs);
+    let action = builtin(label, place, &builtins::VALIDATE, vec![builtins::BODIES_CHECKED.to_owned()], inputs);
     Checked::lower(lowering, action, format!("{} native", target.as_str()), &composed.natives)
 }

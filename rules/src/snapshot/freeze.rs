@@ -1,12 +1,18 @@
 //! The state of a rehearsed component becomes the start of another: memories and globals are written into it as they are.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, ready};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use wasm_encoder::{CodeSection, Component, ComponentSectionId, Function, Module, RawSection, SectionId};
+use wasmparser::{
+    BinaryReader, BinaryReaderError, CodeSectionReader, DataKind, DataSectionReader, GlobalSectionReader,
+};
 use wasmtime_wizer::{ComponentInstanceState, Wizer};
 
 use crate::host::Stage;
+use crate::sections::sections;
 
 /// A component with ways to read its state added to it.
 ///
@@ -27,8 +33,98 @@ pub fn freeze(linked: &[u8], stage: &mut Stage) -> Result<Vec<u8>, String> {
     let mut wizer = Wizer::new();
     // It would look for a function to remove in every core module too.
     wizer.keep_init_func(true);
-    let (context, _) = wizer.instrument_component(linked).map_err(|e| format!("{e:#}"))?;
-    now(wizer.snapshot_component(&context, &mut Accessors(stage))).map_err(|e| format!("{e:#}"))
+    let (hollow, solid) = hollowed(linked).map_err(|e| e.to_string())?;
+    let (context, _) = wizer.instrument_component(&hollow).map_err(|e| format!("{e:#}"))?;
+    let frozen = now(wizer.snapshot_component(&context, &mut Accessors(stage))).map_err(|e| format!("{e:#}"))?;
+    filled(&frozen, &solid)
+}
+
+/// Modules that hold no state, by what stands for each while the others are written.
+type Solid<'a> = BTreeMap<Vec<u8>, &'a [u8]>;
+
+const CORE_MODULE: u8 = ComponentSectionId::CoreModule as u8;
+
+/// The component with modules that do nothing in place of those without state of their own: they are most of it, would be read
+/// from end to end, and be left as they are.
+fn hollowed(linked: &[u8]) -> Result<(Vec<u8>, Solid<'_>), BinaryReaderError> {
+    let mut solid = Solid::new();
+    let mut out = Component::new();
+    for (id, data) in sections(linked)? {
+        let hollow = match id {
+            CORE_MODULE => hollow(data)?,
+            _ => None,
+        };
+        match hollow {
+            // Two with the same imports and exports could not be told apart.
+            Some(hollow) if solid.get(&hollow).is_none_or(|other| *other == data) => {
+                out.section(&RawSection { id, data: &hollow });
+                solid.insert(hollow, data);
+            }
+            _ => {
+                out.section(&RawSection { id, data });
+            }
+        }
+    }
+    Ok((out.finish(), solid))
+}
+
+/// Puts the modules back for which others stand.
+fn filled(frozen: &[u8], solid: &Solid<'_>) -> Result<Vec<u8>, String> {
+    let mut missing: BTreeSet<&[u8]> = solid.values().copied().collect();
+    let mut out = Component::new();
+    for (id, data) in sections(frozen).map_err(|e| e.to_string())? {
+        let whole = solid.get(data).copied().filter(|_| id == CORE_MODULE);
+        missing.remove(whole.unwrap_or_default());
+        out.section(&RawSection { id, data: whole.unwrap_or(data) });
+    }
+    match missing.is_empty() {
+        true => Ok(out.finish()),
+        false => Err("a module without state was changed".to_owned()),
+    }
+}
+
+/// A module whose functions do nothing and that is else the same; nothing for one with state of its own, or without a place for
+/// data, which would be given one.
+fn hollow(module: &[u8]) -> Result<Option<Vec<u8>>, BinaryReaderError> {
+    const CODE: u8 = SectionId::Code as u8;
+    let (mut out, mut has_data) = (Module::new(), false);
+    for (id, data) in sections(module)? {
+        let reader = || BinaryReader::new(data, 0);
+        match id {
+            id if id == SectionId::Memory as u8 || id == SectionId::Start as u8 => return Ok(None),
+            id if id == SectionId::Global as u8 => {
+                for global in GlobalSectionReader::new(reader())? {
+                    if global?.ty.mutable {
+                        return Ok(None);
+                    }
+                }
+            }
+            id if id == SectionId::Data as u8 => {
+                has_data = true;
+                for segment in DataSectionReader::new(reader())? {
+                    if matches!(segment?.kind, DataKind::Active { .. }) {
+                        return Ok(None);
+                    }
+                }
+            }
+            _ => {}
+        }
+        match id {
+            CODE => {
+                let mut code = CodeSection::new();
+                for _ in 0..CodeSectionReader::new(reader())?.count() {
+                    let mut function = Function::new([]);
+                    function.instructions().unreachable().end();
+                    code.function(&function);
+                }
+                out.section(&code);
+            }
+            id => {
+                out.section(&RawSection { id, data });
+            }
+        }
+    }
+    Ok(has_data.then(|| out.finish()))
 }
 
 /// Reads state through the functions that opening added.
@@ -67,5 +163,55 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
         Poll::Pending => unreachable!("every part of it is ready"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn component(modules: &[&str]) -> Vec<u8> {
+        let modules: Vec<_> = modules.iter().map(|module| format!("(core module {module})")).collect();
+        wat::parse_str(format!("(component {})", modules.concat())).unwrap()
+    }
+
+    const STATELESS: &str = r#"(import "env" "memory" (memory 1)) (global i32 (i32.const 1)) (table 1 funcref)
+        (elem (i32.const 0) func $f) (func $f (export "f") (param i32) (result i64) (i64.load (local.get 0)))
+        (data "")"#;
+
+    #[test]
+    fn modules_without_state_come_back_as_they_were() {
+        let whole = component(&[STATELESS, r#"(memory 1) (data (i32.const 0) "state")"#]);
+        let (hollow, solid) = hollowed(&whole).unwrap();
+        assert!(hollow.len() < whole.len() && solid.len() == 1);
+        wasmparser::validate(&hollow).unwrap();
+        assert_eq!(filled(&hollow, &solid).unwrap(), whole);
+        let error = filled(&component(&[STATELESS]), &solid).unwrap_err();
+        assert_eq!(error, "a module without state was changed");
+    }
+
+    #[test]
+    fn modules_with_state_are_read_whole() {
+        for state in [
+            "(memory 1)",
+            r#"(global (mut i32) (i32.const 1)) (data "")"#,
+            r#"(import "env" "memory" (memory 1)) (data (i32.const 0) "state")"#,
+            r#"(func $f) (start $f) (data "")"#,
+            "(func)",
+        ] {
+            let whole = component(&[state]);
+            let (hollow, solid) = hollowed(&whole).unwrap();
+            assert!(hollow == whole && solid.is_empty(), "{state}");
+        }
+    }
+
+    #[test]
+    fn modules_that_look_alike_without_their_code_are_not_mixed_up() {
+        let one = r#"(func (export "f") (result i32) (i32.const 1)) (data "")"#;
+        let other = r#"(func (export "f") (result i32) (i32.const 2)) (data "")"#;
+        let whole = component(&[one, other, one]);
+        let (hollow, solid) = hollowed(&whole).unwrap();
+        assert_eq!(solid.len(), 1);
+        assert_eq!(filled(&hollow, &solid).unwrap(), whole);
     }
 }

@@ -7,13 +7,14 @@ use wac_types::Package;
 
 use super::compare::same_interface;
 use super::interface::ExternName;
-use super::{StepError, causes, validate};
+use super::validate::{self, Bodies};
+use super::{StepError, causes};
 use crate::diagnostic::Diagnostic;
 use crate::wiring::{Argument, Instance, Wiring};
 
 /// Joins the components of a wiring into one that exports what the root exports.
 ///
-/// `components` holds the bytes of each target. Each is instantiated once, after those it takes imports from; what nobody
+/// `components` holds the bytes of each target, whose functions were checked. Each is instantiated once, after those it takes imports from; what nobody
 /// provides becomes an import of the whole, once for each interface. A component that the root turns out not to need, because a
 /// declared import was never used, is left out.
 ///
@@ -36,7 +37,12 @@ pub fn compose(wiring: &Wiring, components: &BTreeMap<String, Vec<u8>>) -> Resul
         composer.instantiate(instance)?;
     }
     composer.export_all(&root.target)?;
-    composer.graph.encode(EncodeOptions::default()).map_err(|error| encode_error(&composer.graph, &error))
+    let unchecked = EncodeOptions { validate: false, ..EncodeOptions::default() };
+    let bytes = composer.graph.encode(unchecked).map_err(|error| encode_error(&composer.graph, &error))?;
+    match validate::types_of(&bytes, Bodies::Checked) {
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(not_together(&error)),
+    }
 }
 
 struct Composer {
@@ -53,7 +59,7 @@ impl Composer {
                 .get(target)
                 .unwrap_or_else(|| panic!("`{target}` is in the wiring, so its component is given"));
             // The composer's own parser panics on bytes that end early.
-            validate::wellformed(bytes)?;
+            validate::wellformed(bytes, Bodies::Checked)?;
             let package =
                 Package::from_bytes(target, None, bytes.clone(), composer.graph.types_mut()).map_err(|error| {
                     with_causes(
@@ -173,12 +179,13 @@ fn encode_error(graph: &CompositionGraph, error: &EncodeError) -> StepError {
                 .help("give both the same WIT for it")
                 .into()
         }
-        _ => with_causes(
-            Diagnostic::error("incompatible-interface", "these components do not make a valid one together"),
-            error,
-        )
-        .into(),
+        _ => not_together(error),
     }
+}
+
+fn not_together(error: &(dyn std::error::Error + 'static)) -> StepError {
+    let message = "these components do not make a valid one together";
+    with_causes(Diagnostic::error("incompatible-interface", message), error).into()
 }
 
 fn with_causes(mut diagnostic: Diagnostic, error: &(dyn std::error::Error + 'static)) -> Diagnostic {

@@ -4,9 +4,10 @@ use std::fmt;
 
 use wit_parser::{IndexMap, Resolve, WorldItem, WorldKey};
 
+use super::StepError;
 use super::compare::{same_interface, split_version};
+use super::validate::{self, Bodies};
 use super::wit::{self, World};
-use super::{StepError, validate};
 
 /// What goes in and comes out of a component.
 #[derive(Debug, Clone)]
@@ -30,7 +31,7 @@ impl Interface {
     ///
     /// `not-wasm`, `not-a-component`, `bad-component`.
     pub fn of(component: &[u8]) -> Result<Self, StepError> {
-        validate::wellformed(component)?;
+        validate::wellformed(component, Bodies::Unchecked)?;
         Self::of_world(&wit::of_component(component)?)
     }
 

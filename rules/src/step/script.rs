@@ -14,7 +14,8 @@ use wac_parser::lexer::{Lexer, Token};
 use wac_types::BorrowedPackageKey;
 use wit_parser::PackageName;
 
-use super::{StepError, causes, validate, wit};
+use super::validate::{self, Bodies};
+use super::{StepError, causes, wit};
 use crate::diagnostic::Diagnostic;
 
 /// A package that a script refers to.
@@ -61,7 +62,7 @@ pub fn compose_script(file: &str, source: &str, packages: &BTreeMap<String, Vec<
     let document = parse(file, source)?;
     let mut given = Vec::new();
     for (name, bytes) in packages {
-        validate::wellformed(bytes)?;
+        validate::wellformed(bytes, Bodies::Checked)?;
         given.push((Key::of(name), bytes.clone()));
     }
     for name in mentions(source).map(|(name, _)| name).filter(|name| is_wasi(name)).collect::<BTreeSet<_>>() {

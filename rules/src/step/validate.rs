@@ -4,7 +4,7 @@
 
 use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::Types;
-use wasmparser::{Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{BinaryReaderError, Parser, Payload, ValidPayload, Validator, WasmFeatures};
 use wit_parser::{WorldItem, WorldKey};
 
 use super::StepError;
@@ -14,6 +14,15 @@ use super::kind::Kind;
 use super::wit::{self, World};
 use crate::diagnostic::{Diagnostic, suggest};
 
+/// What is known of the functions in a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bodies {
+    /// Nothing.
+    Unchecked,
+    /// They were checked before: the modules are those of components that were, and have not been changed.
+    Checked,
+}
+
 /// Checks the bytes, and against `declared` where a world was declared; returns what they say they are.
 ///
 /// Every declared export must be there with the same types. What the component imports must be declared too, except WASI:
@@ -22,8 +31,8 @@ use crate::diagnostic::{Diagnostic, suggest};
 /// # Errors
 ///
 /// `not-wasm`, `not-a-component`, `bad-component`, `interface-mismatch`, `undeclared-import`; every one found.
-pub fn validate(component: &[u8], declared: Option<&World>) -> Result<Interface, StepError> {
-    wellformed(component)?;
+pub fn validate(component: &[u8], declared: Option<&World>, bodies: Bodies) -> Result<Interface, StepError> {
+    wellformed(component, bodies)?;
     let built = wit::of_component(component)?;
     if let Some(declared) = declared {
         let mut problems = check_exports(declared, &built);
@@ -36,7 +45,7 @@ pub fn validate(component: &[u8], declared: Option<&World>) -> Result<Interface,
 }
 
 /// Checks that the bytes are a valid component of WASI 0.2's component model.
-pub(super) fn wellformed(component: &[u8]) -> Result<(), StepError> {
+pub(super) fn wellformed(component: &[u8], bodies: Bodies) -> Result<(), StepError> {
     match Kind::of(component) {
         Kind::Component => {}
         Kind::NotWasm(reason) => {
@@ -48,7 +57,7 @@ pub(super) fn wellformed(component: &[u8]) -> Result<(), StepError> {
             );
         }
     }
-    let error = match Validator::new_with_features(features()).validate_all(component) {
+    let error = match types_of(component, bodies) {
         Ok(types) => return describable(component, &types),
         Err(error) => error,
     };
@@ -64,6 +73,21 @@ pub(super) fn wellformed(component: &[u8]) -> Result<(), StepError> {
         diagnostic = diagnostic.help("build it again, with a newer compiler if it was a compiler that made it");
     }
     Err(diagnostic.into())
+}
+
+/// The types of a valid component.
+pub(super) fn types_of(component: &[u8], bodies: Bodies) -> Result<Types, BinaryReaderError> {
+    let mut validator = Validator::new_with_features(features());
+    if bodies == Bodies::Unchecked {
+        return validator.validate_all(component);
+    }
+    let mut end = None;
+    for payload in Parser::new(0).parse_all(component) {
+        if let ValidPayload::End(types) = validator.payload(&payload?)? {
+            end = Some(types);
+        }
+    }
+    Ok(end.expect("a parser ends with the end, or with an error"))
 }
 
 /// Refuses what is valid but can't be said in WIT, and makes the library that reads WIT out of components panic or look away.

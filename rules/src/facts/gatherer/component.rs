@@ -16,10 +16,11 @@ use crate::lang::{self, Asked, Recipe, Shown, Step, StepWork, Yields};
 use crate::manifest::{
     self, Command, Component, Detection, Interface, Language, LanguageChoice, Manifest, Origin, Source, Spanned,
 };
+use crate::step::StepError;
 use crate::step::interface::{self, Shape};
 use crate::step::kind::Kind;
+use crate::step::validate::{self, Bodies};
 use crate::step::wit::{self, World};
-use crate::step::{StepError, validate};
 
 /// The interfaces that need a capability, with its name.
 const GRANTED_BY: &[(&str, &str)] = &[
@@ -55,7 +56,7 @@ impl Gatherer<'_> {
             _ => problem,
         };
         let unfit = |e: StepError| self.at(e.diagnostics.into_iter().map(helped).collect(), &path.span);
-        validate::validate(&bytes, None).map_err(unfit)?;
+        validate::validate(&bytes, None, Bodies::Unchecked).map_err(unfit)?;
         let world = wit::of_component(&bytes).map_err(unfit)?;
         let digest = self.sources.made(&bytes, self.function);
         let mut tree = Tree::new();
@@ -174,7 +175,7 @@ impl Gatherer<'_> {
                 .help("add `wit = \"…\"`, and `world = \"…\"` where the package has several"),
             ]);
         }
-        validate::validate(&binary, None).map_err(|e| self.at(e.diagnostics, &source.path.span))?;
+        validate::validate(&binary, None, Bodies::Unchecked).map_err(|e| self.at(e.diagnostics, &source.path.span))?;
         wit::of_component(&binary).map_err(|e| self.at(e.diagnostics, &source.path.span))
     }
 

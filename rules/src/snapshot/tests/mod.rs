@@ -17,7 +17,7 @@ use crate::builtin::Builtin;
 use crate::host::{Component, Ending, OptLevel, Outcome, Program, Runtime};
 use crate::sections::sections;
 use crate::step::StepError;
-use crate::step::validate;
+use crate::step::validate::{self, Bodies};
 use crate::step::wit::{self, World};
 use crate::value::{find_function, parse_arguments, to_wave};
 
@@ -109,7 +109,7 @@ fn share_code(interpreter: &[u8], components: [&[u8]; 2]) {
 /// Proves that the bytes implement the world, and compiles them.
 #[track_caller]
 fn checked(world: &World, bytes: &[u8]) -> Component {
-    validate::validate(bytes, Some(world)).unwrap_or_else(|e| panic!("{e}"));
+    validate::validate(bytes, Some(world), Bodies::Unchecked).unwrap_or_else(|e| panic!("{e}"));
     compiled(bytes)
 }
 

@@ -6,7 +6,7 @@ use crate::step::componentize::{Adapter, componentize};
 use crate::step::interface::{Interface, Shape};
 use crate::step::kind::Kind;
 use crate::step::testing::{component, module, world};
-use crate::step::validate::validate;
+use crate::step::validate::{Bodies, validate};
 
 const CALC: &str = "package demo:calc; interface math { record pair { a: s32, b: s32 } add: func(p: pair) -> s32; } \
     world calc { import log; export math; } interface log { log: func(text: string); }";
@@ -14,7 +14,7 @@ const CALC: &str = "package demo:calc; interface math { record pair { a: s32, b:
 /// What is said of a component that implements `built` where `declared` is promised.
 #[track_caller]
 fn check(declared: &str, built: &str, expected: &str) {
-    let found = match validate(&component(&world(built)), Some(&world(declared))) {
+    let found = match validate(&component(&world(built)), Some(&world(declared)), Bodies::Unchecked) {
         Ok(_) => "ok".to_owned(),
         Err(error) => error.to_string(),
     };
@@ -82,7 +82,7 @@ fn a_core_module_becomes_what_its_world_says() {
     let world = world(CALC);
     let built = componentize(&module(&world), Some(&world), Adapter::Reactor).unwrap();
     assert_eq!(componentize(&built, None, Adapter::Reactor).unwrap(), built, "a component stays as it is");
-    let interface = validate(&built, Some(&world)).unwrap();
+    let interface = validate(&built, Some(&world), Bodies::Unchecked).unwrap();
     assert_eq!(interface.shape, Shape::Library);
     let names =
         |names: &[crate::step::interface::ExternName]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -114,7 +114,7 @@ fn preview1_gets_an_adapter() {
 
 #[test]
 fn other_things_are_called_by_their_name() {
-    let code = |bytes: &[u8]| validate(bytes, None).unwrap_err().diagnostics[0].clone();
+    let code = |bytes: &[u8]| validate(bytes, None, Bodies::Unchecked).unwrap_err().diagnostics[0].clone();
     assert_eq!(code(b"hello").code, "not-wasm");
     assert_eq!(code(&module(&world(CALC))).message, "this is a core module, not a component");
     let world = world(CALC);
@@ -131,10 +131,28 @@ fn other_things_are_called_by_their_name() {
     );
 }
 
+#[test]
+fn functions_that_were_checked_are_not_checked_again_and_all_else_is() {
+    let binary = |body: &str, lifted: &str| {
+        let text = format!(
+            r#"(component (core module $m (func (export "f") (result i32) {body})) (core instance $i (instantiate $m))
+                (func (export "f") (result u32) (canon lift (core func $i "{lifted}"))))"#
+        );
+        wat::parse_str(text).unwrap()
+    };
+    let (wrong_body, wrong_export) = (binary("(i64.const 1)", "f"), binary("(i32.const 1)", "g"));
+    for (bodies, body_is_fine) in [(Bodies::Unchecked, false), (Bodies::Checked, true)] {
+        assert!(validate(&binary("(i32.const 1)", "f"), None, bodies).is_ok());
+        assert_eq!(validate(&wrong_body, None, bodies).is_ok(), body_is_fine);
+        assert_eq!(validate(&wrong_export, None, bodies).unwrap_err().diagnostics[0].code, "bad-component");
+    }
+}
+
 /// No bytes make a step panic; what they say of them does not matter here.
 fn survives(bytes: &[u8]) {
     let _ = Kind::of(bytes);
-    let _ = validate(bytes, None);
+    let _ = validate(bytes, None, Bodies::Unchecked);
+    let _ = validate(bytes, None, Bodies::Checked);
     let _ = Interface::of(bytes);
     let _ = componentize(bytes, None, Adapter::Reactor);
     let _ = crate::step::kind::text("t.wat", bytes);
