@@ -233,7 +233,7 @@ impl Lower<'_, '_> {
             None => checked,
             Some(wiring) => {
                 let composed = compose::lower(self.lowering, &component.name, &wiring);
-                compose::check(self.lowering, &component.name, composed)
+                compose::check(self.lowering, &component.name, &composed)
             }
         };
         let mut target = self.finish(&component.name, TargetKind::Component, finished);
@@ -257,7 +257,7 @@ impl Lower<'_, '_> {
                 }
             }
         };
-        let checked = compose::check(self.lowering, &compose_of.name, composed);
+        let checked = compose::check(self.lowering, &compose_of.name, &composed);
         let mut target = self.finish(&compose_of.name, TargetKind::Compose, checked);
         self.tests(&mut target, None, &[]);
         Ok(target)

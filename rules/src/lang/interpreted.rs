@@ -56,7 +56,7 @@ impl Engine {
         asked: &Asked<'_>,
         gatherer: &mut Gatherer<'_>,
         of: &Interpreter,
-        libraries: Tree,
+        libraries: &Tree,
     ) -> Result<Self, Vec<Diagnostic>> {
         let world = world(asked, gatherer)?;
         let call = |builtin| StepWork::Builtin { builtin, args: vec![], native: None };

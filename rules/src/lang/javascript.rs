@@ -58,7 +58,7 @@ pub(super) fn engine(
     // For worlds without asynchronous functions; the smaller of two.
     let library = RelPath::new("prebuilt/runtime-opt-size-sync.wasm").expect("a constant that is a path");
     let library = gatherer.toolchain_files("quickjs", &|file| *file == library, span)?;
-    Engine::linked(asked, gatherer, &QUICKJS, library)
+    Engine::linked(asked, gatherer, &QUICKJS, &library)
 }
 
 /// Whether a component asks for StarlingMonkey.

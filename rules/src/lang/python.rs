@@ -34,7 +34,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     let packages = gatherer.site_packages(asked)?;
     let libraries = gatherer.toolchain_files(CPYTHON, &|file| file.as_str().ends_with(".zst"), span)?;
     let modules = gatherer.toolchain_files(CPYTHON, &|file| file.as_str().ends_with(".tar.zst"), span)?;
-    let mut engine = Engine::linked(asked, gatherer, &PYTHON, libraries)?;
+    let mut engine = Engine::linked(asked, gatherer, &PYTHON, &libraries)?;
     engine.leaves(snapshot::library_file());
     let root = directory.as_ref().map_or("", RelPath::as_str);
     let args = vec![format!("root={root}"), format!("module={module}")];

@@ -179,7 +179,7 @@ pub fn lower_script(lowering: &mut Lowering<'_>, compose: &Compose, facts: &Scri
 }
 
 /// Adds the check of a composed component; its interface is what its own bytes say.
-pub fn check(lowering: &mut Lowering<'_>, target: &Spanned<TargetName>, composed: Composed) -> Checked {
+pub fn check(lowering: &mut Lowering<'_>, target: &Spanned<TargetName>, composed: &Composed) -> Checked {
     let inputs = vec![made(builtins::component(), &composed.component)];
     let label = format!("{} check", target.as_str());
     let place = lowering.place(&target.span);
