@@ -156,13 +156,18 @@ pub(crate) fn median(mut all: Vec<Usage>) -> Usage {
 pub(crate) fn measure<T, R>(plan: &Plan, mut prepare: impl FnMut() -> T, mut piece: impl FnMut(T) -> R) -> Usage {
     let once = |_| {
         let given = prepare();
-        let (cpu, started) = (own_cpu(), Instant::now());
-        let kept = std::hint::black_box(piece(given));
-        let usage = Usage { cpu: own_cpu().saturating_sub(cpu), wall: started.elapsed(), peak_bytes: 0 };
-        drop(kept);
-        usage
+        measure_once(|| piece(given))
     };
     median((0..plan.rounds()).map(once).collect())
+}
+
+/// Measures a piece of this process that takes long.
+pub(crate) fn measure_once<R>(piece: impl FnOnce() -> R) -> Usage {
+    let (cpu, started) = (own_cpu(), Instant::now());
+    let kept = std::hint::black_box(piece());
+    let usage = Usage { cpu: own_cpu().saturating_sub(cpu), wall: started.elapsed(), peak_bytes: 0 };
+    drop(kept);
+    usage
 }
 
 /// Measures a piece of this process and of every process that it waits for, several times. Pieces are told apart by their
