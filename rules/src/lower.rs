@@ -227,7 +227,7 @@ impl Lower<'_, '_> {
         let facts = &self.facts.components[name];
         let (wiring, warnings) = compose::wiring(self.lowering.manifest, self.facts, name)?;
         self.warnings.extend(warnings);
-        let checked = component::lower(self.lowering, component, facts);
+        let checked = component::lower(self.lowering, component, facts, wiring.is_some());
         self.lowering.checked.insert(name.to_owned(), checked.clone());
         let finished = match wiring {
             None => checked,

@@ -222,8 +222,15 @@ pub(crate) fn summary(events: &[Value]) -> String {
     lines.join("\n") + "\n"
 }
 
+/// Steps that are the same for several targets: whichever asks first makes what all need.
+const SHARED: [&str; 2] = ["interpreter", "interpreter-native"];
+
 fn executed(event: &Value) -> Option<String> {
     let label = event["action"].as_str()?;
+    let label = match label.split_once(' ') {
+        Some((_, step)) if SHARED.contains(&step) => &format!("some {step}"),
+        _ => label,
+    };
     match event["event"].as_str()? {
         "built" if event["unchanged"] == true => Some(format!("{label}, output unchanged")),
         "built" => Some(label.to_owned()),

@@ -76,7 +76,7 @@ fn remove_outputs(root: &Path) -> Result<Option<String>, Failure> {
 
 /// What builds of a target may have left in the output directory.
 fn written(name: &str, version: &str) -> Vec<String> {
-    let endings = [".wasm", ".cwasm", ".wit"].map(|ending| format!("{name}{ending}"));
+    let endings = [".wasm", ".wit"].map(|ending| format!("{name}{ending}"));
     endings.into_iter().chain([format!("debug/{name}.wasm"), format!("{name}-{version}.tar.zst")]).collect()
 }
 

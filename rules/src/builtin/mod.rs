@@ -346,7 +346,7 @@ pub fn native_code() -> RelPath {
     path(NATIVE_CODE)
 }
 
-/// The name under which [`TEST`] is given native code.
+/// What native code is called: the directory that [`NATIVE`] leaves, and the accelerator of whatever runs it.
 pub const NATIVE_CODE: &str = "native";
 
 /// Where [`TEST`] leaves what happened.

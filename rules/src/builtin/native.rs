@@ -1,4 +1,4 @@
-//! Native code: component → `.cwasm`, and the engines that make and run it.
+//! Native code: component → a directory of `.cwasm`, and the engines that make and run it.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -77,7 +77,8 @@ fn interpreter(made: Result<Vec<u8>, StepError>) -> Returned {
 pub(super) fn quickjs_snapshot(table: &Table, call: &Call<'_>) -> Result<Returned, CallError> {
     load(table, call, |loaded| {
         let modules = Modules::new(files(call, crate::rule::WORK)?);
-        let program = javascript::Program { world: &loaded.world, modules, entry: loaded.named.get("entry")? };
+        let (entry, shown) = entry(&loaded.named)?;
+        let program = javascript::Program { world: &loaded.world, modules, entry, shown };
         Ok(javascript::snapshot(&loaded.linked, &loaded.open, program, call.cancel))
     })
 }
@@ -149,14 +150,22 @@ pub(super) fn starlingmonkey_snapshot(table: &Table, call: &Call<'_>) -> Result<
         let bindings = serde_json::from_slice(&call.read(&bindings_file())?);
         let bindings =
             bindings.map_err(|e| CallError::Bug(format!("what the engine's step left can't be read: {e}")))?;
+        let (entry, shown) = entry(&loaded.named)?;
         let program = starlingmonkey::Program {
             world: &loaded.world,
             handler: handler(&loaded.named)?,
             modules: Modules::new(files(call, crate::rule::WORK)?),
-            entry: loaded.named.get("entry")?,
+            entry,
+            shown,
         };
         Ok(starlingmonkey::snapshot(&loaded.linked, &loaded.open, bindings, &program, call.cancel))
     })
+}
+
+/// The program's file, and the one that its author knows: `shown=` where that is another.
+fn entry<'a>(named: &Named<'a>) -> Result<(&'a str, &'a str), CallError> {
+    let entry = named.get("entry")?;
+    Ok((entry, named.find("shown").unwrap_or(entry)))
 }
 
 /// The word for a handler, in arguments.

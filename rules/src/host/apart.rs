@@ -4,22 +4,35 @@
 //! (`core module` imports of the Component Model's binary format, and `outer` aliases from components inside it). So it
 //! computes the same, by the same number of steps, as the whole.
 //!
-//! A component that this can't be done to stays whole. There is none such among those our steps write.
+//! A component that this can't be done to stays whole: one that numbers core types or modules in other ways, or whose modules
+//! have types that a component can't speak of. There is none such among those that our steps write. Where the outermost
+//! component has modules of its own, only those are taken out.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use run_engine::digest::{Blob, Digest, DigestFunction};
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{
-    Alias, Component, ComponentAliasSection, ComponentImportSection, ComponentOuterAliasKind, ComponentSectionId,
-    ComponentTypeRef, CoreTypeSection, EntityType, ModuleType, RawSection,
+    Alias, Component, ComponentAliasSection, ComponentImportSection, ComponentSectionId, ComponentTypeRef,
+    CoreTypeSection, EntityType, GlobalType, HeapType, ModuleType, RawSection, RefType, ValType,
 };
 use wasmparser::{
-    BinaryReader, BinaryReaderError, ComponentAlias, ComponentAliasSectionReader, ComponentExternalKind,
-    ComponentImportSectionReader, Export, ExternalKind, Parser, Payload,
+    BinaryReader, BinaryReaderError, ComponentAlias, ComponentAliasSectionReader, ComponentExportSectionReader,
+    ComponentExternalKind, ComponentImportSectionReader, ComponentOuterAliasKind, Export, ExternalKind, Parser,
+    Payload,
 };
 
 use crate::sections::sections;
+
+/// Components inside each other that are looked into. Nobody writes that many, but somebody may.
+const DEPTH: usize = 64;
+
+/// How much may be said of all modules together: to wasmparser a component's types are of a size of at most a million
+/// (`MAX_TYPE_SIZE`), and the type of a module says at most a hundred thousand things.
+const SAID: usize = 900_000;
+
+/// How the names begin by which modules are imported. A name has to begin with a letter, and so does each of its words.
+const PREFIX: &str = "module-x";
 
 /// Bytes from which on a module is taken out, of code or of data. A smaller one costs less to compile than a file of its own.
 const LARGE: usize = 16 << 10;
@@ -38,11 +51,33 @@ pub(super) struct Apart<'a> {
 /// # Errors
 /// The bytes are not a component.
 pub(super) fn take_apart(component: &[u8]) -> Result<Apart<'_>, BinaryReaderError> {
-    let mut taken = Taken { owns_modules: false, places: BTreeMap::new(), modules: BTreeMap::new(), n_types: 0 };
-    match taken.is_possible(component)? {
+    let mut taken =
+        Taken { owns_modules: false, places: BTreeMap::new(), modules: BTreeMap::new(), n_types: 0, said: 0 };
+    match depth(component)? <= DEPTH && taken.is_possible(component)? {
         true => Ok(Apart { rest: taken.component(component, 0)?, modules: taken.modules }),
         false => Ok(Apart { rest: component.to_vec(), modules: BTreeMap::new() }),
     }
+}
+
+/// Whether an import of what was left is a module that was taken out.
+pub(super) fn is_taken(import: &str) -> bool {
+    import
+        .strip_prefix(PREFIX)
+        .is_some_and(|digest| digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// How many components and modules are inside each other at most.
+fn depth(component: &[u8]) -> Result<usize, BinaryReaderError> {
+    let (mut depth, mut most) = (0_usize, 0);
+    for payload in Parser::new(0).parse_all(component) {
+        match payload? {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            _ => {}
+        }
+        most = most.max(depth);
+    }
+    Ok(most)
 }
 
 struct Taken<'a> {
@@ -54,6 +89,8 @@ struct Taken<'a> {
     modules: BTreeMap<String, &'a [u8]>,
     /// How many core types the outermost component defines so far.
     n_types: u32,
+    /// How much the types of the modules say so far.
+    said: usize,
 }
 
 const CORE_MODULE: u8 = ComponentSectionId::CoreModule as u8;
@@ -61,6 +98,7 @@ const CORE_TYPE: u8 = ComponentSectionId::CoreType as u8;
 const COMPONENT: u8 = ComponentSectionId::Component as u8;
 const ALIAS: u8 = ComponentSectionId::Alias as u8;
 const IMPORT: u8 = ComponentSectionId::Import as u8;
+const EXPORT: u8 = ComponentSectionId::Export as u8;
 
 impl<'a> Taken<'a> {
     /// Looks whether the outermost component numbers types or modules in a way that imports would disturb.
@@ -73,7 +111,12 @@ impl<'a> Taken<'a> {
                 CORE_MODULE => self.owns_modules = true,
                 ALIAS => {
                     for alias in ComponentAliasSectionReader::new(reader)? {
-                        if matches!(alias?, ComponentAlias::InstanceExport { kind, .. } if is_module(kind)) {
+                        let names_module = match alias? {
+                            ComponentAlias::InstanceExport { kind, .. } => is_module(kind),
+                            ComponentAlias::Outer { kind, .. } => kind == ComponentOuterAliasKind::CoreModule,
+                            ComponentAlias::CoreInstanceExport { .. } => false,
+                        };
+                        if names_module {
                             return Ok(false);
                         }
                     }
@@ -81,6 +124,14 @@ impl<'a> Taken<'a> {
                 IMPORT => {
                     for import in ComponentImportSectionReader::new(reader)? {
                         if is_module(import?.ty.kind()) {
+                            return Ok(false);
+                        }
+                    }
+                }
+                // What is exported has a number of its own from then on.
+                EXPORT => {
+                    for export in ComponentExportSectionReader::new(reader)? {
+                        if is_module(export?.kind) {
                             return Ok(false);
                         }
                     }
@@ -119,11 +170,11 @@ impl<'a> Taken<'a> {
             return self.component(data, depth + 1);
         }
         for module in modules_inside(data)? {
-            if let Some((name, ty)) = apart(module)?
+            if let Some((name, ty)) = self.apart(module)?
                 && !self.places.contains_key(&name)
             {
                 let place = u32::try_from(self.places.len()).expect("fewer modules than numbers");
-                self.import(out, module, name, &ty, place);
+                self.import(out, module, name, &ty.ty, place);
             }
         }
         self.component(data, 1)
@@ -136,14 +187,13 @@ impl<'a> Taken<'a> {
         depth: u32,
         n_modules: u32,
     ) -> Result<(), BinaryReaderError> {
-        let apart = apart(module)?;
-        match apart {
+        match self.apart(module)? {
             Some((name, ty)) if depth == 0 && !self.places.contains_key(&name) => {
-                self.import(out, module, name, &ty, n_modules);
+                self.import(out, module, name, &ty.ty, n_modules);
             }
             // Those inside are imported by now, unless the outermost has its own.
             Some((name, _)) if self.places.contains_key(&name) => {
-                let kind = ComponentOuterAliasKind::CoreModule;
+                let kind = wasm_encoder::ComponentOuterAliasKind::CoreModule;
                 let mut aliases = ComponentAliasSection::new();
                 aliases.alias(Alias::Outer { kind, count: depth, index: self.places[&name] });
                 out.section(&aliases);
@@ -153,6 +203,23 @@ impl<'a> Taken<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The name and the type under which a module is imported; nothing for one that stays.
+    fn apart(&mut self, module: &[u8]) -> Result<Option<(String, Said)>, BinaryReaderError> {
+        if module.len() < LARGE {
+            return Ok(None);
+        }
+        let digest: Digest<Blob> = DigestFunction::Blake3.digest(module);
+        let name = format!("{PREFIX}{}", digest.hex());
+        let Some(said) = said(module)? else { return Ok(None) };
+        if !self.places.contains_key(&name) {
+            if self.said + said.size > SAID {
+                return Ok(None);
+            }
+            self.said += said.size;
+        }
+        Ok(Some((name, said)))
     }
 
     /// Imports a module where it stands, which becomes module number `place`.
@@ -182,20 +249,16 @@ fn modules_inside(component: &[u8]) -> Result<Vec<&[u8]>, BinaryReaderError> {
     Ok(modules)
 }
 
-/// The name and the type under which a module is imported; nothing for one that stays.
-fn apart(module: &[u8]) -> Result<Option<(String, ModuleType)>, BinaryReaderError> {
-    if module.len() < LARGE {
-        return Ok(None);
-    }
-    let digest: Digest<Blob> = DigestFunction::Blake3.digest(module);
-    // A name has to begin with a letter.
-    Ok(module_type(module)?.map(|ty| (format!("module-x{}", digest.hex()), ty)))
+/// What a component says of a module.
+struct Said {
+    ty: ModuleType,
+    /// How much that is, about.
+    size: usize,
 }
 
-/// What a module imports and exports; nothing where a component could not say it.
-fn module_type(module: &[u8]) -> Result<Option<ModuleType>, BinaryReaderError> {
-    let mut ty = ModuleType::new();
-    let mut imported = HashSet::new();
+/// What a module imports and exports; nothing where a component could not say it, or Wasmtime not understand it.
+fn said(module: &[u8]) -> Result<Option<Said>, BinaryReaderError> {
+    let (mut ty, mut size) = (ModuleType::new(), 0);
     let (mut functions, mut tables, mut memories) = (Vec::new(), Vec::new(), Vec::new());
     let (mut globals, mut tags) = (Vec::new(), Vec::new());
     for payload in Parser::new(0).parse_all(module) {
@@ -206,16 +269,18 @@ fn module_type(module: &[u8]) -> Result<Option<ModuleType>, BinaryReaderError> {
                         return Ok(None);
                     };
                     ty.ty().func_type(&function);
+                    size += 1 + function.params().len() + function.results().len();
                 }
             }
             Payload::ImportSection(imports) => {
                 for import in imports.into_imports() {
                     let import = import?;
                     let Ok(entity) = RoundtripReencoder.entity_type(import.ty) else { return Ok(None) };
-                    if !imported.insert((import.module, import.name)) {
+                    if !is_plain(&entity) {
                         return Ok(None);
                     }
                     ty.import(import.module, import.name, entity);
+                    size += SIZE;
                     match entity {
                         EntityType::Function(_) | EntityType::FunctionExact(_) => functions.push(entity),
                         EntityType::Table(_) => tables.push(entity),
@@ -264,15 +329,31 @@ fn module_type(module: &[u8]) -> Result<Option<ModuleType>, BinaryReaderError> {
                         ExternalKind::Global => &globals,
                         ExternalKind::Tag => &tags,
                     };
-                    let Some(entity) = of_kind.get(index as usize) else { return Ok(None) };
+                    let Some(entity) = of_kind.get(index as usize).filter(|entity| is_plain(entity)) else {
+                        return Ok(None);
+                    };
                     ty.export(name, *entity);
+                    size += SIZE;
                 }
             }
             Payload::CodeSectionStart { .. } => break,
             _ => {}
         }
     }
-    Ok(Some(ty))
+    Ok(Some(Said { ty, size }))
+}
+
+/// About how much a component says by an import or export: few functions take ten values.
+const SIZE: usize = 10;
+
+/// Whether Wasmtime takes it in a type of a module: it knows no references there to types that a module defines.
+fn is_plain(entity: &EntityType) -> bool {
+    let is_abstract = |ty: &RefType| matches!(ty.heap_type, HeapType::Abstract { .. });
+    match entity {
+        EntityType::Table(table) => is_abstract(&table.element_type),
+        EntityType::Global(GlobalType { val_type: ValType::Ref(ty), .. }) => is_abstract(ty),
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -361,23 +442,72 @@ mod tests {
     fn modules_inside_stay_where_the_outermost_has_its_own() {
         let own = format!("(core module $large {})", large(1));
         let inside = format!("(component $c {})", using(&format!("(core module $large {})", large(2))));
-        let bytes = component(&format!("{inside} {}", using(&own)));
-        assert_eq!(take_apart(&bytes).unwrap().modules.len(), 1);
-        assert_eq!(both(&bytes), "2");
+        let bytes = component(&format!(
+            r#"{inside} {own} (instance $i (instantiate $c)) (export "number" (func $i "number"))"#
+        ));
+        let apart = take_apart(&bytes).unwrap();
+        assert!(apart.modules.len() == 1 && apart.rest.len() > LARGE);
+        assert_eq!(both(&bytes), "3");
     }
 
     #[test]
-    fn what_numbers_core_types_stays_whole() {
-        let bytes = component(&format!("(core type (func)) {}", using(&format!("(core module $large {})", large(1)))));
-        let apart = take_apart(&bytes).unwrap();
-        assert!(apart.modules.is_empty() && apart.rest == bytes);
-        assert_eq!(both(&bytes), "2");
+    fn what_numbers_types_or_modules_in_other_ways_stays_whole() {
+        let whole = using(&format!("(core module $large {})", large(1)));
+        for text in [
+            format!("(component (core type (func)) {whole})"),
+            format!(r#"(component (core module $m) (export "m" (core module $m)) {whole})"#),
+            format!("(component $c (core module $m) (alias outer $c $m (core module $again)) {whole})"),
+        ] {
+            let bytes = wat::parse_str(&text).unwrap();
+            let apart = take_apart(&bytes).unwrap();
+            assert!(apart.modules.is_empty() && apart.rest == bytes);
+            assert_eq!(both(&bytes), "2");
+        }
     }
 
     #[test]
     fn a_module_that_no_type_describes_stays() {
-        let twice = r#"(func (import "a" "b")) (func (import "a" "b"))"#;
-        let module = wat::parse_str(format!("(module {twice} (func {}))", "nop ".repeat(LARGE))).unwrap();
-        assert!(apart(&module).unwrap().is_none());
+        let idle = format!("(func {})", "nop ".repeat(LARGE));
+        for strange in [
+            r#"(type $t (func)) (table (export "t") 1 (ref null $t))"#,
+            r#"(type $t (func)) (global (import "a" "g") (ref null $t))"#,
+        ] {
+            let module = wat::parse_str(format!("(module {strange} {idle})")).unwrap();
+            assert!(said(&module).unwrap().is_none(), "{strange}");
+            let bytes = component(&format!("(core module {strange} {idle})"));
+            assert!(take_apart(&bytes).unwrap().modules.is_empty());
+            Runtime::new(OptLevel::None).unwrap().compile(&bytes).unwrap();
+        }
+    }
+
+    #[test]
+    fn of_modules_that_say_too_much_some_stay() {
+        let exports: String = (0..SAID / SIZE / 2).map(|n| format!(r#"(export "{n}" (func 0))"#)).collect();
+        let module = |more: &str| format!("(core module (func) {exports} {more})");
+        let bytes = component(&[module(""), module("(func)"), module("(func) (func)")].concat());
+        assert_eq!(take_apart(&bytes).unwrap().modules.len(), 1);
+        Runtime::new(OptLevel::None).unwrap().compile(&bytes).unwrap();
+    }
+
+    #[test]
+    fn many_components_inside_each_other_are_left_to_the_compiler() {
+        let mut inner = Component::new().finish();
+        for _ in 0..2 * DEPTH {
+            let mut outer = Component::new();
+            outer.section(&RawSection { id: COMPONENT, data: &inner });
+            inner = outer.finish();
+        }
+        assert!(depth(&inner).unwrap() > DEPTH);
+        let module = wat::parse_str(format!("(module {})", large(1))).unwrap();
+        let mut outer = Component::new();
+        outer.section(&RawSection { id: CORE_MODULE, data: &module });
+        outer.section(&RawSection { id: COMPONENT, data: &inner });
+        assert!(take_apart(&outer.finish()).unwrap().modules.is_empty());
+    }
+
+    #[test]
+    fn imports_of_other_modules_are_not_taken_for_ours() {
+        assert!(is_taken(&format!("{PREFIX}{}", "0f".repeat(32))));
+        assert!(!is_taken("plugin") && !is_taken("module-x0f") && !is_taken(&format!("{PREFIX}{}", "g".repeat(64))));
     }
 }

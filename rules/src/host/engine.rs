@@ -15,7 +15,7 @@ use run_engine::digest::{Blob, Digest, DigestFunction};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::{CacheStore, Config, Engine, Module, WasmBacktraceDetails};
 
-use super::apart::{Apart, take_apart};
+use super::apart::{Apart, is_taken, take_apart};
 use super::component::Component;
 
 /// Bytes of stack a guest may use. Depends on the machine's frame sizes, so running out of it is never cached.
@@ -143,7 +143,8 @@ impl Runtime {
         let rest = rest.map_err(|e| failed(Some(&file), &e))?;
         let mut modules = Vec::new();
         for (name, import) in rest.component_type().imports(&self.engine) {
-            if matches!(import.ty, ComponentItem::Module(_)) {
+            // It may import others, which are its own affair.
+            if matches!(import.ty, ComponentItem::Module(_)) && is_taken(name) {
                 let file = find(name)?;
                 // SAFETY: as above.
                 let module = unsafe { Module::deserialize_file(&self.engine, &file) };

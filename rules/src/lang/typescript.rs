@@ -88,7 +88,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         // No component of what does not pass.
         uses.push((steps.len() - 1, passed.clone(), passed));
     }
-    steps.push(Step { uses, ..engine.load(asked, vec![format!("entry={module}")]) });
+    steps.push(Step { uses, ..engine.load(asked, vec![format!("entry={module}"), format!("shown={entry}")]) });
     let shown = interpreted::declarations(asked, gatherer, &entry, engine.values);
     Ok(Recipe { steps, raw: builtin::component(), yields: Yields::Program, shown })
 }

@@ -26,7 +26,9 @@ pub struct Checked {
 }
 
 /// Lowers a component by itself, without what it depends on.
-pub fn lower(lowering: &mut Lowering<'_>, component: &Component, facts: &ComponentFacts) -> Checked {
+///
+/// `is_part` says that it is run as part of something else only.
+pub fn lower(lowering: &mut Lowering<'_>, component: &Component, facts: &ComponentFacts, is_part: bool) -> Checked {
     let name = component.name.as_str();
     let place = lowering.place(&component.name.span);
     let (raw, engines) = steps(lowering, component, &facts.recipe);
@@ -51,7 +53,7 @@ pub fn lower(lowering: &mut Lowering<'_>, component: &Component, facts: &Compone
     };
     let action = builtin(format!("{name} validate"), place, &builtins::VALIDATE, args, inputs);
     // What is composed is run as a whole. This is what the whole is compiled from.
-    let label = if component.depends.is_empty() { format!("{name} native") } else { format!("{name} part-native") };
+    let label = if is_part { format!("{name} part-native") } else { format!("{name} native") };
     Checked::lower(lowering, action, label, &engines)
 }
 

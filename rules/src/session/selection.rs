@@ -85,7 +85,8 @@ impl Session {
                 selection.wanted.extend(tests.iter().map(|test| test.action));
                 selection.tests.extend(tests);
             }
-            ("native", _) if let Some((id, output)) = &target.native => export(*id, output, ".native"),
+            // It is of use where the store is, to whatever runs the target.
+            ("native", _) if let Some((id, _)) = &target.native => selection.wanted.push(*id),
             ("wit", _) if let Some((id, output)) = &target.interface => export(*id, output, ".wit"),
             ("package", _) if let Some(id) = target.package => {
                 let ending = format!("-{}.tar.zst", self.manifest.project.version);

@@ -1,6 +1,5 @@
 //! The state of a rehearsed component becomes the start of another: memories and globals are written into it as they are.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, ready};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -30,57 +29,54 @@ pub fn open(linked: &[u8]) -> Result<Vec<u8>, String> {
 ///
 /// As for [`open`].
 pub fn freeze(linked: &[u8], stage: &mut Stage) -> Result<Vec<u8>, String> {
+    let hollow = hollowed(linked).map_err(|e| e.to_string())?;
+    let frozen = filled(&snapshot(&hollow, stage)?, linked, &hollow).map_err(|e| e.to_string())?;
+    // One that was written anew is one that has to be read whole.
+    frozen.map_or_else(|| snapshot(linked, stage), Ok)
+}
+
+fn snapshot(linked: &[u8], stage: &mut Stage) -> Result<Vec<u8>, String> {
     let mut wizer = Wizer::new();
     // It would look for a function to remove in every core module too.
     wizer.keep_init_func(true);
-    let (hollow, solid) = hollowed(linked).map_err(|e| e.to_string())?;
-    let (context, _) = wizer.instrument_component(&hollow).map_err(|e| format!("{e:#}"))?;
-    let frozen = now(wizer.snapshot_component(&context, &mut Accessors(stage))).map_err(|e| format!("{e:#}"))?;
-    filled(&frozen, &solid)
+    let (context, _) = wizer.instrument_component(linked).map_err(|e| format!("{e:#}"))?;
+    now(wizer.snapshot_component(&context, &mut Accessors(stage))).map_err(|e| format!("{e:#}"))
 }
-
-/// Modules that hold no state, by what stands for each while the others are written.
-type Solid<'a> = BTreeMap<Vec<u8>, &'a [u8]>;
 
 const CORE_MODULE: u8 = ComponentSectionId::CoreModule as u8;
 
 /// The component with modules that do nothing in place of those without state of their own: they are most of it, would be read
 /// from end to end, and be left as they are.
-fn hollowed(linked: &[u8]) -> Result<(Vec<u8>, Solid<'_>), BinaryReaderError> {
-    let mut solid = Solid::new();
+fn hollowed(linked: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
     let mut out = Component::new();
     for (id, data) in sections(linked)? {
         let hollow = match id {
             CORE_MODULE => hollow(data)?,
             _ => None,
         };
-        match hollow {
-            // Two with the same imports and exports could not be told apart.
-            Some(hollow) if solid.get(&hollow).is_none_or(|other| *other == data) => {
-                out.section(&RawSection { id, data: &hollow });
-                solid.insert(hollow, data);
-            }
-            _ => {
-                out.section(&RawSection { id, data });
-            }
-        }
+        out.section(&RawSection { id, data: hollow.as_deref().unwrap_or(data) });
     }
-    Ok((out.finish(), solid))
+    Ok(out.finish())
 }
 
-/// Puts the modules back for which others stand.
-fn filled(frozen: &[u8], solid: &Solid<'_>) -> Result<Vec<u8>, String> {
-    let mut missing: BTreeSet<&[u8]> = solid.values().copied().collect();
+/// Puts the modules of `linked` back where others stand for them; nothing where one of those was written anew.
+fn filled(frozen: &[u8], linked: &[u8], hollow: &[u8]) -> Result<Option<Vec<u8>>, BinaryReaderError> {
+    let modules = |component| -> Result<Vec<&[u8]>, BinaryReaderError> {
+        Ok(sections(component)?.into_iter().filter(|(id, _)| *id == CORE_MODULE).map(|(_, module)| module).collect())
+    };
+    let (whole, stand_ins) = (modules(linked)?, modules(hollow)?);
+    let mut pairs = whole.iter().zip(&stand_ins);
     let mut out = Component::new();
-    for (id, data) in sections(frozen).map_err(|e| e.to_string())? {
-        let whole = solid.get(data).copied().filter(|_| id == CORE_MODULE);
-        missing.remove(whole.unwrap_or_default());
-        out.section(&RawSection { id, data: whole.unwrap_or(data) });
+    for (id, data) in sections(frozen)? {
+        let pair = if id == CORE_MODULE { pairs.next() } else { None };
+        let back = match pair {
+            Some((whole, stand_in)) if whole != stand_in && *stand_in != data => return Ok(None),
+            Some((whole, stand_in)) if whole != stand_in => whole,
+            _ => data,
+        };
+        out.section(&RawSection { id, data: back });
     }
-    match missing.is_empty() {
-        true => Ok(out.finish()),
-        false => Err("a module without state was changed".to_owned()),
-    }
+    Ok(pairs.next().is_none().then(|| out.finish()))
 }
 
 /// A module whose functions do nothing and that is else the same; nothing for one with state of its own, or without a place for
@@ -181,13 +177,15 @@ mod tests {
 
     #[test]
     fn modules_without_state_come_back_as_they_were() {
-        let whole = component(&[STATELESS, r#"(memory 1) (data (i32.const 0) "state")"#]);
-        let (hollow, solid) = hollowed(&whole).unwrap();
-        assert!(hollow.len() < whole.len() && solid.len() == 1);
+        let with_state = r#"(memory 1) (data (i32.const 0) "state")"#;
+        let whole = component(&[STATELESS, with_state]);
+        let hollow = hollowed(&whole).unwrap();
+        assert!(hollow.len() < whole.len());
         wasmparser::validate(&hollow).unwrap();
-        assert_eq!(filled(&hollow, &solid).unwrap(), whole);
-        let error = filled(&component(&[STATELESS]), &solid).unwrap_err();
-        assert_eq!(error, "a module without state was changed");
+        assert_eq!(filled(&hollow, &whole, &hollow).unwrap().unwrap(), whole);
+        let changed = component(&[r#"(memory 1) (data (i32.const 0) "other")"#, with_state]);
+        assert!(filled(&changed, &whole, &hollow).unwrap().is_none(), "a module without state was changed");
+        assert!(filled(&component(&[]), &whole, &hollow).unwrap().is_none(), "modules are gone");
     }
 
     #[test]
@@ -200,18 +198,16 @@ mod tests {
             "(func)",
         ] {
             let whole = component(&[state]);
-            let (hollow, solid) = hollowed(&whole).unwrap();
-            assert!(hollow == whole && solid.is_empty(), "{state}");
+            assert!(hollowed(&whole).unwrap() == whole, "{state}");
         }
     }
 
     #[test]
     fn modules_that_look_alike_without_their_code_are_not_mixed_up() {
-        let one = r#"(func (export "f") (result i32) (i32.const 1)) (data "")"#;
-        let other = r#"(func (export "f") (result i32) (i32.const 2)) (data "")"#;
-        let whole = component(&[one, other, one]);
-        let (hollow, solid) = hollowed(&whole).unwrap();
-        assert_eq!(solid.len(), 1);
-        assert_eq!(filled(&hollow, &solid).unwrap(), whole);
+        let function = |body: &str| format!(r#"(func (export "f") (result i32) {body}) (data "")"#);
+        let [one, other, idle] = ["(i32.const 1)", "(i32.const 2)", "unreachable"].map(function);
+        let whole = component(&[&one, &other, &idle, &one]);
+        let hollow = hollowed(&whole).unwrap();
+        assert_eq!(filled(&hollow, &whole, &hollow).unwrap().unwrap(), whole);
     }
 }

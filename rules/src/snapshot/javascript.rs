@@ -63,7 +63,7 @@ fn library(runtime: &[u8]) -> Library {
     Library { name: "quickjs.so".to_owned(), bytes: runtime.to_vec() }
 }
 
-/// What QuickJS, whose dynamic library is `runtime`, is in every engine ([`settle::component_of`]).
+/// What QuickJS, whose dynamic library is `runtime`, is in every engine ([`super::settle::component_of`]).
 ///
 /// # Errors
 ///
@@ -97,6 +97,8 @@ pub struct Program<'a> {
     pub modules: Modules,
     /// The file whose exports are the component's.
     pub entry: &'a str,
+    /// What its author calls it: another file, where this one was made of that.
+    pub shown: &'a str,
 }
 
 /// Loads the program into an engine; `open` is the native code of its opened form. What comes back is a component, and what
@@ -111,7 +113,7 @@ pub fn snapshot(
     program: Program<'_>,
     cancel: &Cancel,
 ) -> Result<(Vec<u8>, Vec<u8>), Stopped> {
-    let promises = promises(program.world, program.entry);
+    let promises = promises(program.world, program.shown);
     let arguments = [
         Val::String(String::new()),
         Val::String(main(&promises, program.entry)),

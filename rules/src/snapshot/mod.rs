@@ -5,8 +5,8 @@
 //!
 //! 1. [`link`] joins an interpreter with the bindings of a world: an [`Engine`]. No program is in it, so its native code is
 //!    made once for each world, that of the interpreter's own libraries ([`settle`]) once for all.
-//! 2. A language ([`javascript`], [`python`], [`starlingmonkey`]) rehearses the engine with the program in it, [`freeze`] writes its state back into the
-//!    engine, and [`seal`] takes away what was there for the rehearsal only.
+//! 2. A language ([`javascript`], [`python`], [`starlingmonkey`]) rehearses the engine with the program in it, [`freeze`]
+//!    writes its state back into the engine, and [`seal`] takes away what was there for the rehearsal only.
 //!
 //! Both are functions of their arguments: [`crate::host`] gives a rehearsal no clock, no randomness and no files but those
 //! that are passed.

@@ -20,6 +20,9 @@ use crate::sections::sections;
 /// The global by which a library is told where its data begins.
 const MEMORY_BASE: (&str, &str) = ("env", "__memory_base");
 
+/// The memory that all libraries share.
+const MEMORY: (&str, &str) = ("env", "memory");
+
 /// A library without what it writes.
 #[derive(Debug)]
 struct Settled<'a> {
@@ -39,13 +42,15 @@ pub fn settle(linked: &[u8], libraries: &[Library]) -> Result<Vec<u8>, BinaryRea
             settled.push((name, standard(bytes)?, library));
         }
     }
-    // Modules as they will be, and where the data goes.
+    // Modules as they will be, and which of them are libraries.
     let mut modules: Vec<Vec<u8>> = Vec::new();
     let mut found = Vec::new();
     for (_, module) in sections(linked)?.into_iter().filter(|(id, _)| *id == ComponentSectionId::CoreModule as u8) {
         let own = standard(module)?;
-        let library = settled.iter().find(|(_, sections, _)| *sections == own);
-        found.push(library.map(|(name, _, library)| (*name, library)));
+        // One that comes twice under two names is found twice, in whichever order.
+        let is_it = |(_, sections, _): &(&String, Sections<'_>, Settled<'_>)| *sections == own;
+        let library = settled.iter().position(is_it).map(|at| settled.remove(at));
+        found.push(library.map(|(name, _, library)| (name, library)));
         modules.push(module.to_vec());
     }
     for (index, module) in modules.clone().iter().enumerate() {
@@ -96,12 +101,16 @@ fn standard(module: &[u8]) -> Result<Sections<'_>, BinaryReaderError> {
 fn settled_library(library: &[u8]) -> Result<Option<Settled<'_>>, BinaryReaderError> {
     let sections = sections(library)?;
     let section = |wanted: SectionId| sections.iter().find(|(id, _)| *id == wanted as u8).map(|(_, data)| *data);
-    let Some(base) = imported_base(section(SectionId::Import))? else { return Ok(None) };
+    let imports = section(SectionId::Import).unwrap_or(&[0]);
+    let (Some(base), true) = (imported_base(imports)?, imports_memory(imports)?) else { return Ok(None) };
+    if section(SectionId::Memory).is_some() {
+        return Ok(None);
+    }
     let cleared = match section(SectionId::Start) {
         None => vec![],
         Some(start) => {
             let start = BinaryReader::new(start, 0).read_var_u32()?;
-            let imported = n_imported_functions(section(SectionId::Import))?;
+            let imported = n_imported_functions(imports)?;
             let Some(index) = start.checked_sub(imported) else { return Ok(None) };
             let code = CodeSectionReader::new(BinaryReader::new(section(SectionId::Code).unwrap_or(&[0]), 0))?;
             let Some(body) = code.into_iter().nth(index as usize).transpose()? else { return Ok(None) };
@@ -148,9 +157,9 @@ fn is_component_type(section: &[u8]) -> Result<bool, BinaryReaderError> {
 }
 
 /// Which global says where a library's data begins.
-fn imported_base(imports: Option<&[u8]>) -> Result<Option<u32>, BinaryReaderError> {
+fn imported_base(imports: &[u8]) -> Result<Option<u32>, BinaryReaderError> {
     let mut globals = 0;
-    for import in ImportSectionReader::new(BinaryReader::new(imports.unwrap_or(&[0]), 0))?.into_imports() {
+    for import in ImportSectionReader::new(BinaryReader::new(imports, 0))?.into_imports() {
         let import = import?;
         if (import.module, import.name) == MEMORY_BASE {
             return Ok(Some(globals));
@@ -160,9 +169,21 @@ fn imported_base(imports: Option<&[u8]>) -> Result<Option<u32>, BinaryReaderErro
     Ok(None)
 }
 
-fn n_imported_functions(imports: Option<&[u8]>) -> Result<u32, BinaryReaderError> {
+/// Whether the library's memory is the one that all share.
+fn imports_memory(imports: &[u8]) -> Result<bool, BinaryReaderError> {
+    let mut memories = Vec::new();
+    for import in ImportSectionReader::new(BinaryReader::new(imports, 0))?.into_imports() {
+        let import = import?;
+        if let TypeRef::Memory(_) = import.ty {
+            memories.push((import.module, import.name));
+        }
+    }
+    Ok(memories == [MEMORY])
+}
+
+fn n_imported_functions(imports: &[u8]) -> Result<u32, BinaryReaderError> {
     let mut functions = 0;
-    for import in ImportSectionReader::new(BinaryReader::new(imports.unwrap_or(&[0]), 0))?.into_imports() {
+    for import in ImportSectionReader::new(BinaryReader::new(imports, 0))?.into_imports() {
         functions += u32::from(matches!(import?.ty, TypeRef::Func(_) | TypeRef::FuncExact(_)));
     }
     Ok(functions)
@@ -240,11 +261,11 @@ fn constant(module: &[u8], name: &str) -> Result<Option<i32>, BinaryReaderError>
             let globals = GlobalSectionReader::new(BinaryReader::new(section(SectionId::Global).unwrap_or(&[0]), 0))?;
             let Some(own) = export.index.checked_sub(imported) else { return Ok(None) };
             let Some(global) = globals.into_iter().nth(own as usize).transpose()? else { return Ok(None) };
-            let value = match global.init_expr.get_operators_reader().read()? {
-                Operator::I32Const { value } if !global.ty.mutable => Some(value),
+            let mut value = global.init_expr.get_operators_reader();
+            return Ok(match (value.read()?, value.read()?) {
+                (Operator::I32Const { value }, Operator::End) if !global.ty.mutable => Some(value),
                 _ => None,
-            };
-            return Ok(value);
+            });
         }
     }
     Ok(None)
@@ -302,43 +323,52 @@ mod tests {
 
     const DATA: &str = r#"(data (global.get 0) "\28") (data (i32.add (global.get 0) (i32.const 8)) "\02")"#;
 
-    /// The library in a component, with the memory of another module.
+    /// The library in a component, twice, with the memory of another module.
     fn linked(library: &str) -> Vec<u8> {
         let text = format!(
             r#"(component
                 (core module $env (memory (export "memory") 1) (data (i32.const 0) "own")
-                    (global (export "lib.so:memory_base") i32 (i32.const 1024)))
+                    (global (export "lib.so:memory_base") i32 (i32.const 1024))
+                    (global (export "twin.so:memory_base") i32 (i32.const 4096)))
                 (core module $lib {library})
+                (core module $twin {library})
                 (core instance $env (instantiate $env))
                 (alias core export $env "memory" (core memory $memory))
                 (alias core export $env "lib.so:memory_base" (core global $base))
+                (alias core export $env "twin.so:memory_base" (core global $other))
                 (core instance $args (export "memory" (memory $memory)) (export "__memory_base" (global $base)))
+                (core instance $others (export "memory" (memory $memory)) (export "__memory_base" (global $other)))
                 (core instance $lib (instantiate $lib (with "env" (instance $args))))
-                (func (export "sum") (result u32) (canon lift (core func $lib "sum"))))"#
+                (core instance $twin (instantiate $twin (with "env" (instance $others))))
+                (func (export "sum") (result u32) (canon lift (core func $lib "sum")))
+                (func (export "twin") (result u32) (canon lift (core func $twin "sum"))))"#
         );
         wat::parse_str(text).unwrap()
     }
 
-    fn sum(component: &[u8]) -> String {
+    fn sums(component: &[u8]) -> [String; 2] {
         let program = Program::new(Runtime::new(OptLevel::None).unwrap().compile(component).unwrap());
-        let function = find_function(&program.component, "sum").unwrap();
-        match program.call(&function, &[]).unwrap().ending {
-            Ending::Returned(Some(value)) => to_wave(&value),
-            other => panic!("{other:?}"),
-        }
+        ["sum", "twin"].map(|name| {
+            let function = find_function(&program.component, name).unwrap();
+            match program.call(&function, &[]).unwrap().ending {
+                Ending::Returned(Some(value)) => to_wave(&value),
+                other => panic!("{other:?}"),
+            }
+        })
     }
 
     fn settled(library: &str) -> Vec<u8> {
-        settle(&linked(library), &[Library { name: "lib.so".to_owned(), bytes: binary(library) }]).unwrap()
+        let named = |name: &str| Library { name: name.to_owned(), bytes: binary(library) };
+        settle(&linked(library), &[named("lib.so"), named("twin.so")]).unwrap()
     }
 
     #[test]
     fn a_library_finds_its_data_written() {
-        let library = library("", DATA);
+        let library = library(CLEARS, DATA);
         let settled = settled(&library);
         assert_ne!(settled, linked(&library));
-        assert_eq!(sum(&settled), "42");
-        assert_eq!(sum(&settled), sum(&linked(&library)));
+        assert_eq!(sums(&settled), ["42", "42"]);
+        assert_eq!(sums(&settled), sums(&linked(&library)));
         let alone = component_of(&[Library { name: "lib.so".to_owned(), bytes: binary(&library) }]).unwrap();
         let (_, module) = sections(&alone).unwrap()[0];
         assert!(sections(&settled).unwrap().contains(&(ComponentSectionId::CoreModule as u8, module)));
@@ -361,6 +391,8 @@ mod tests {
             assert!(settled_library(&binary(&library)).unwrap().is_none(), "{start}");
             assert_eq!(settled(&library), linked(&library));
         }
+        let own_memory = DATA.replace("(data (global.get 0)", "(memory 1) (data (global.get 0)");
+        assert!(settled_library(&binary(&library("", &own_memory))).is_ok_and(|settled| settled.is_none()));
         for data in [r#"(data "passive")"#, r#"(data (i32.const 8) "absolute")"#] {
             assert!(settled_library(&binary(&library("", data))).unwrap().is_none(), "{data}");
         }

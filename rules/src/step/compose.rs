@@ -14,8 +14,8 @@ use crate::wiring::{Argument, Instance, Wiring};
 
 /// Joins the components of a wiring into one that exports what the root exports.
 ///
-/// `components` holds the bytes of each target, whose functions were checked. Each is instantiated once, after those it takes imports from; what nobody
-/// provides becomes an import of the whole, once for each interface. A component that the root turns out not to need, because a
+/// `components` holds the bytes of each target, whose functions were checked. Each is instantiated once, after those it takes
+/// imports from; what nobody provides becomes an import of the whole, once for each interface. A component that the root turns out not to need, because a
 /// declared import was never used, is left out.
 ///
 /// # Errors
@@ -183,7 +183,8 @@ fn encode_error(graph: &CompositionGraph, error: &EncodeError) -> StepError {
     }
 }
 
-fn not_together(error: &(dyn std::error::Error + 'static)) -> StepError {
+/// What is said of a composition that came out wrong.
+pub(super) fn not_together(error: &(dyn std::error::Error + 'static)) -> StepError {
     let message = "these components do not make a valid one together";
     with_causes(Diagnostic::error("incompatible-interface", message), error).into()
 }

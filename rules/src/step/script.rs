@@ -15,7 +15,7 @@ use wac_types::BorrowedPackageKey;
 use wit_parser::PackageName;
 
 use super::validate::{self, Bodies};
-use super::{StepError, causes, wit};
+use super::{StepError, causes, compose, wit};
 use crate::diagnostic::Diagnostic;
 
 /// A package that a script refers to.
@@ -71,7 +71,12 @@ pub fn compose_script(file: &str, source: &str, packages: &BTreeMap<String, Vec<
     let (keys, bytes): (Vec<Key>, Vec<Vec<u8>>) = given.into_iter().unzip();
     let by_key = keys.iter().map(Key::borrow).zip(bytes).collect();
     let resolution = document.resolve(by_key).map_err(|error| at_labels(file, &error))?;
-    resolution.encode(EncodeOptions::default()).map_err(|error| at_labels(file, &error))
+    let unchecked = EncodeOptions { validate: false, ..EncodeOptions::default() };
+    let bytes = resolution.encode(unchecked).map_err(|error| at_labels(file, &error))?;
+    match validate::types_of(&bytes, Bodies::Checked) {
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(compose::not_together(&error)),
+    }
 }
 
 fn parse<'s>(file: &str, source: &'s str) -> Result<Document<'s>, StepError> {

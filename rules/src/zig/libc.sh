@@ -11,4 +11,6 @@ echo 'int main(void) { return 0; }' > nothing.c
 for file in crt1-command.o crt1-reactor.o libc.a libzigc.a libcompiler_rt.a; do
     find cache/o -name "$file" -exec cp {} . \;
 done
+# Members are named after places in the cache, which depend on where this runs.
+LC_ALL=C sed -i -E 's#cache/o/[0-9a-f]{32}/#cache/o/00000000000000000000000000000000/#' *.a
 rm -rf cache nothing.*

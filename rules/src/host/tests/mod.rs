@@ -110,6 +110,44 @@ fn a_file_that_is_not_native_code_is_an_error_that_names_it() {
 }
 
 #[test]
+fn a_missing_module_is_an_error_that_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let module = format!("(core module (func {}))", "nop ".repeat(1 << 15));
+    write_native(dir.path(), &wat::parse_str(format!("(component {module})")).unwrap());
+    let load = |hidden: &str| {
+        let find = |name: &str| Some(dir.path().join(name)).filter(|_| !name.starts_with(hidden));
+        #[expect(unsafe_code, reason = "the files were precompiled above")]
+        // SAFETY: the files are the unmodified output of `precompile`.
+        unsafe {
+            runtime().load_native(&find)
+        }
+    };
+    assert!(load("nothing").is_ok());
+    let error = load("module-").err().unwrap().to_string();
+    assert!(error.starts_with("`module-x") && error.ends_with(".cwasm`: there is no such file"), "{error}");
+}
+
+#[test]
+fn a_module_that_the_host_should_have_is_missing_like_any_import() {
+    let program = Program::new(component(
+        r#"(component (core type $t (module)) (import "plugin" (core module (type $t)))
+            (core module $m (func (export "f"))) (core instance $i (instantiate $m))
+            (func (export "f") (canon lift (core func $i "f"))))"#,
+    ));
+    let Ending::MissingImports(missing) = call(&program, "f", &[]).ending else { panic!("it ran") };
+    assert_eq!(missing[0].name, "plugin");
+    let dir = tempfile::tempdir().unwrap();
+    write_native(
+        dir.path(),
+        &wat::parse_str(r#"(component (core type $t (module)) (import "plugin" (core module (type $t))))"#).unwrap(),
+    );
+    #[expect(unsafe_code, reason = "the files were precompiled above")]
+    // SAFETY: the files are the unmodified output of `precompile`.
+    let loaded = unsafe { runtime().load_native(&|name| Some(dir.path().join(name))) };
+    assert!(loaded.is_ok());
+}
+
+#[test]
 fn an_err_is_told_from_an_ok() {
     let program = Program::new(lifted(
         r#"(func (export "f") (param i32) (result i32) local.get 0)"#,

@@ -178,6 +178,8 @@ pub struct Program<'a> {
     pub modules: Modules,
     /// The file whose exports are the component's.
     pub entry: &'a str,
+    /// What its author calls it: another file, where this one was made of that.
+    pub shown: &'a str,
 }
 
 /// Loads the program into an engine; `open` is the native code of its opened form. What comes back is a component, and what
@@ -236,7 +238,7 @@ fn program_function(name: &str) -> String {
 
 /// What the world exports and where the program is to have it, which may also be by listening.
 fn kept_promises(program: &Program<'_>) -> Vec<Promise> {
-    let mut promises = promises(program.world, program.entry);
+    let mut promises = promises(program.world, program.shown);
     let listens = [camel("incoming-handler"), camel("handle")];
     if program.handler == Handler::Events
         && let Some(promise) = promises.iter_mut().find(|promise| promise.path == listens)
@@ -244,7 +246,7 @@ fn kept_promises(program: &Program<'_>) -> Vec<Promise> {
         promise.message = format!(
             "{}: the world exports `{INCOMING_HANDLER}`, but this module neither listens for `fetch` events nor exports \
              `incomingHandler`",
-            program.entry
+            program.shown
         );
     }
     promises

@@ -18,7 +18,12 @@ pub(super) fn ready(wit: &str) -> Ready<Vec<u8>> {
 
 impl Ready<Vec<u8>> {
     pub(super) fn load(&self, sources: &[(&str, &str)]) -> Result<(Vec<u8>, Vec<u8>), Stopped> {
-        let script = Script { world: &self.world, modules: Modules::new(files(sources)), entry: sources[0].0 };
+        let script = Script {
+            world: &self.world,
+            modules: Modules::new(files(sources)),
+            entry: sources[0].0,
+            shown: sources[0].0,
+        };
         javascript::snapshot(&self.engine.linked, &self.open, script, &Cancel::new())
     }
 }

@@ -47,6 +47,7 @@ impl Loaded {
             handler: Handler::Exported,
             modules: Modules::new(files(sources)),
             entry: sources[0].0,
+            shown: sources[0].0,
         };
         let (linked, bindings) = (&self.engine.linked, self.bindings.clone());
         starlingmonkey::snapshot(linked, &self.open, bindings, &program, &Cancel::new())
