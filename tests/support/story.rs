@@ -223,7 +223,7 @@ pub(crate) fn summary(events: &[Value]) -> String {
 }
 
 /// Steps that are the same for several targets: whichever asks first makes what all need.
-const SHARED: [&str; 2] = ["interpreter", "interpreter-native"];
+const SHARED: [&str; 3] = ["interpreter", "interpreter-native", "std"];
 
 fn executed(event: &Value) -> Option<String> {
     let label = event["action"].as_str()?;
