@@ -67,7 +67,7 @@ fn execute(
     match &action.work {
         Work::Process { argv } => run_process(common, &job(common, action, argv, root)),
         Work::Builtin { name, args, .. } => {
-            let accelerators = accelerator_files(common, accelerators);
+            let accelerators = accelerator_files(common.services.blobs, accelerators);
             let call = Call {
                 name,
                 args,
@@ -229,11 +229,11 @@ const fn bug(why: String) -> Trouble {
 
 /// The files behind accelerators; those of a directory by its name and their path in it. One that the store can't show as a
 /// file is left out: it is only a help.
-fn accelerator_files(common: &Common<'_>, accelerators: &[(String, Arc<Known>, RelPath)]) -> BTreeMap<String, PathBuf> {
+fn accelerator_files(blobs: &dyn Blobs, accelerators: &[(String, Arc<Known>, RelPath)]) -> BTreeMap<String, PathBuf> {
     let mut files = BTreeMap::new();
     let mut add = |name: String, node: &Node| {
         if let Node::File { digest, .. } = node
-            && let Ok(Some(file)) = common.services.blobs.file(*digest)
+            && let Ok(Some(file)) = blobs.file(*digest)
         {
             files.insert(name, file);
         }
@@ -246,4 +246,47 @@ fn accelerator_files(common: &Common<'_>, accelerators: &[(String, Arc<Known>, R
         }
     }
     files
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::build::known::TreeCache;
+    use crate::digest::DigestFunction;
+    use crate::store::disk::DiskStore;
+    use crate::store::{ActionResult, Strength};
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text).unwrap()
+    }
+
+    #[test]
+    fn an_accelerator_is_a_file_or_the_files_of_a_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DiskStore::open(directory.path(), DigestFunction::Blake3).unwrap();
+        let put = |text: &str| store.put(text.as_bytes()).unwrap();
+        let mut tree = Tree::new();
+        for file in ["one", "two/three"] {
+            tree.insert(&path(file), Node::File { digest: put(file), executable: false }).unwrap();
+        }
+        let tree = store.put(&tree.encode_whole(store.function())).unwrap();
+        let file = OutputNode::File { digest: put("file"), executable: false };
+        let output = |name: &str, node| Output { path: path(name), node };
+        let outputs = vec![output("dir", OutputNode::Directory { tree }), output("file", file)];
+        let nothing = put("");
+        let (took, strength) = (Duration::ZERO, Strength::Full);
+        let result = ActionResult { outputs, stdout: nothing, stderr: nothing, took, strength };
+        let known = Arc::new(Known::load(result, &store, &TreeCache::default()).unwrap().unwrap());
+        let given = |name: &str, at: &str| (name.to_owned(), Arc::clone(&known), path(at));
+        let asked = [given("a", "dir"), given("b", "file"), given("c", "dir/two"), given("d", "nowhere")];
+        let files = accelerator_files(&store, &asked);
+        let texts = files.iter().map(|(name, file)| format!("{name}: {}", fs::read_to_string(file).unwrap()));
+        assert_eq!(
+            texts.collect::<Vec<_>>(),
+            ["a/one: one", "a/two/three: two/three", "b: file", "c/three: two/three"]
+        );
+    }
 }

@@ -384,7 +384,7 @@ impl Stage {
 }
 
 /// The toys that stories use as builtins.
-const TOOLS: [&str; 5] = ["concat", "upper", "fail", "panic", "forget-output"];
+const TOOLS: [&str; 8] = ["concat", "upper", "fail", "panic", "forget-output", "spread", "clash", "stray"];
 
 fn id(at: usize) -> ActionId {
     ActionId(u32::try_from(at).expect("a small graph"))

@@ -15,6 +15,9 @@
 //! | `flaky` *name* | its inputs, unless [`Toys::fail_next`] says otherwise |
 //! | `fail` | nothing |
 //! | `forget-output` | nothing, and says that all is well |
+//! | `spread`, as a builtin | a directory of two files, which hold their names |
+//! | `clash`, as a builtin | a file, and one in it as if it were a directory |
+//! | `stray`, as a builtin | a directory, and a file beside it |
 //! | `panic` | the build, in a bad way |
 
 use std::collections::{BTreeMap, HashSet};
@@ -113,6 +116,9 @@ impl Toys {
             "flaky" => Outcome::Left(bytes),
             "fail" => Outcome::Failed("it always fails"),
             "forget-output" => Outcome::LeftNothing,
+            "spread" => Outcome::LeftFiles(["out/two/three", "out/one"]),
+            "clash" => Outcome::LeftFiles(["out/one", "out/one/two"]),
+            "stray" => Outcome::LeftFiles(["out/one", "other"]),
             "panic" => panic!("the tool panicked"),
             other => panic!("no toy is called `{other}`"),
         })
@@ -129,6 +135,8 @@ impl Toys {
 /// What a tool came to.
 enum Outcome {
     Left(Vec<u8>),
+    /// These files, which hold their own names.
+    LeftFiles([&'static str; 2]),
     LeftNothing,
     Failed(&'static str),
 }
@@ -195,6 +203,7 @@ impl Sandbox for Toys {
                 let output = |path: &RelPath| Output { path: path.clone(), node: node.clone() };
                 Ok(ended(0, "", Ok(job.outputs.iter().map(output).collect())))
             }
+            Ok(Outcome::LeftFiles(_)) => panic!("a builtin is no process"),
             Ok(Outcome::LeftNothing) => Ok(ended(0, "", Err(OutputError::Missing(job.outputs[0].clone())))),
             Ok(Outcome::Failed(why)) => Ok(ended(1, why, Ok(Vec::new()))),
             Err(Trouble::Lost(digest)) => Err(SandboxError::Lost(digest)),
@@ -208,13 +217,19 @@ impl Builtins for Toys {
         let words: Vec<String> = std::iter::once(call.name.to_owned()).chain(call.args.iter().cloned()).collect();
         match self.run_tool(&words, call.inputs, call.blobs) {
             // Every toy action declares one output, and it is called so.
-            Ok(Outcome::Left(bytes)) => Ok(Returned::files(vec![(RelPath::new("out").expect("a plain name"), bytes)])),
+            Ok(Outcome::Left(bytes)) => Ok(returned(&[("out", &bytes)])),
+            Ok(Outcome::LeftFiles(files)) => Ok(returned(&files.map(|file| (file, file.as_bytes())))),
             Ok(Outcome::LeftNothing) => Ok(Returned::default()),
             Ok(Outcome::Failed(why)) => Ok(Returned::failure(why)),
             Err(Trouble::Lost(digest)) => Err(CallError::Lost(digest)),
             Err(Trouble::Store(e)) => Err(CallError::Store(e)),
         }
     }
+}
+
+fn returned(files: &[(&str, &[u8])]) -> Returned {
+    let file = |(name, bytes): &(&str, &[u8])| (RelPath::new(name).expect("a plain name"), bytes.to_vec());
+    Returned::files(files.iter().map(file).collect())
 }
 
 /// A clock that stands still until a tool sleeps.
