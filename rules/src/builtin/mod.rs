@@ -5,6 +5,7 @@
 
 pub mod archive;
 pub mod bindings;
+pub mod go;
 #[cfg(test)]
 mod golden;
 pub mod join;
@@ -91,6 +92,9 @@ pub const ZIG_BINDINGS: Builtin = Builtin {
     crates: &["wit-component", "wit-parser"],
     run: |_, call| bindings::zig(call),
 };
+
+/// What go would do → what each package is made by.
+pub const GO_PLAN: Builtin = Builtin { name: "go-plan", revision: 1, crates: &[], run: |_, call| go::plan(call) };
 
 /// World → TypeScript declarations.
 pub const TYPESCRIPT_TYPES: Builtin = Builtin {
@@ -233,6 +237,7 @@ pub const ALL: &[&Builtin] = &[
     &PACKAGE,
     &C_BINDINGS,
     &ZIG_BINDINGS,
+    &GO_PLAN,
     &TYPESCRIPT_TYPES,
     &QUICKJS,
     &QUICKJS_ENGINE,

@@ -10,7 +10,7 @@ use crate::cargo::{Content, Files};
 use crate::diagnostic::Diagnostic;
 
 /// A Go module of the project.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GoModule {
     /// Its directory; `None` is the project's own.
     pub dir: Option<RelPath>,
@@ -22,10 +22,12 @@ pub struct GoModule {
     pub vendor: Vec<RelPath>,
     /// Everything else that the build reads: sources, and what they embed.
     pub sources: Vec<RelPath>,
-    /// The packages that the sources import.
-    pub imports: BTreeSet<String>,
-    /// The paths of the modules that are files of the project.
-    pub own: Vec<String>,
+    /// What each of the sources that are Go begins with.
+    pub heads: BTreeMap<RelPath, Head>,
+    /// The modules that are files of the project, this one among them: the directory and the path of each.
+    pub own: Vec<(Option<RelPath>, String)>,
+    /// Whether some of it is no Go, but has to be linked with it: assembly that says something, objects.
+    pub has_objects: bool,
     /// Where other people's modules come from.
     pub needs: Needs,
     /// The version of Go that it is written in, where it says one.
@@ -35,9 +37,10 @@ pub struct GoModule {
 }
 
 /// Where the modules come from that are not files of the project.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Needs {
     /// There are none.
+    #[default]
     Nothing,
     /// They are in `vendor`; what bindings import is not, and has to be put there.
     Vendored,
@@ -56,14 +59,35 @@ const TEST: &str = "_test.go";
 impl GoModule {
     /// The packages it imports that are not its own, sorted.
     pub fn foreign(&self) -> impl Iterator<Item = &str> {
-        let is_own = |package: &str| self.own.iter().any(|module| is_in(package, module));
-        self.imports.iter().map(String::as_str).filter(move |package| !is_own(package) && *package != "C")
+        let is_own = |package: &str| self.own.iter().any(|(_, module)| is_in(package, module));
+        self.imports().into_iter().filter(move |package| !is_own(package) && *package != "C")
     }
 
     /// The generated packages that it imports, sorted.
     pub fn bindings(&self) -> impl Iterator<Item = &str> {
         let prefix = format!("{}/imports/", self.path);
-        self.imports.iter().map(String::as_str).filter(move |package| package.starts_with(&prefix))
+        self.imports().into_iter().filter(move |package| package.starts_with(&prefix))
+    }
+
+    /// The packages that the sources import.
+    fn imports(&self) -> BTreeSet<&str> {
+        self.heads.values().flat_map(|head| &head.imports).map(String::as_str).collect()
+    }
+
+    /// The path of the package in a directory.
+    #[must_use]
+    pub fn package(&self, dir: Option<&RelPath>) -> Option<String> {
+        let is_above = |(module, _): &&(Option<RelPath>, String)| {
+            module.as_ref().is_none_or(|module| dir.is_some_and(|dir| dir.starts_with(module)))
+        };
+        // One module may be below another, and is none of it then.
+        let depth = |(module, _): &&(Option<RelPath>, String)| module.as_ref().map_or(0, |dir| dir.parts().count());
+        let (module, path) = self.own.iter().filter(is_above).max_by_key(depth)?;
+        let below = match module {
+            Some(module) => dir.and_then(|dir| dir.strip_prefix(module)),
+            None => dir.cloned(),
+        };
+        Some(below.map_or_else(|| path.clone(), |below| format!("{path}/{below}")))
     }
 }
 
@@ -78,18 +102,7 @@ fn is_in(package: &str, module: &str) -> bool {
 /// `bad-go-module`, `missing-lockfile`, `path-outside-project`.
 pub fn find(files: &dyn Files, dir: Option<&RelPath>) -> Result<GoModule, Vec<Diagnostic>> {
     let at = |name: &str| under(dir, &RelPath::new(name).expect("a constant that is a path"));
-    let mut module = GoModule {
-        dir: dir.cloned(),
-        path: String::new(),
-        manifests: BTreeMap::new(),
-        vendor: Vec::new(),
-        sources: Vec::new(),
-        imports: BTreeSet::new(),
-        own: Vec::new(),
-        needs: Needs::Nothing,
-        go: None,
-        replaces_runtime: false,
-    };
+    let mut module = GoModule { dir: dir.cloned(), ..GoModule::default() };
     let text = files.read(&at("go.mod")).unwrap_or_else(|| NAMELESS.to_owned());
     let manifest = read(&text, &at("go.mod"))?;
     module.path.clone_from(&manifest.module);
@@ -127,11 +140,11 @@ pub fn find(files: &dyn Files, dir: Option<&RelPath>) -> Result<GoModule, Vec<Di
     for other in beside {
         let file = under(other.as_ref(), &RelPath::new("go.mod").expect("a plain name"));
         let Some(text) = files.read(&file) else { continue };
-        module.own.push(read(&text, &file)?.module);
+        module.own.push((other.clone(), read(&text, &file)?.module));
         module.manifests.insert(file, Content::Project);
         module.take_sources(files, other.as_ref());
     }
-    module.own.push(manifest.module);
+    module.own.push((dir.cloned(), manifest.module));
     module.take_sources(files, dir);
     module.sources.sort_unstable();
     module.sources.dedup();
@@ -186,17 +199,24 @@ impl GoModule {
                 && let Some(text) = files.read(file)
             {
                 let head = Head::of(&text);
-                self.imports.extend(head.imports);
                 if head.embeds {
                     embedding.insert(file.parent());
                 }
+                self.heads.insert(file.clone(), head);
             }
+            self.has_objects |= file.as_str().ends_with(".syso")
+                || file.as_str().ends_with(".s") && files.read(file).is_none_or(|text| !is_empty_assembly(&text));
             self.sources.push(file.clone());
         }
         let is_embedded =
             |file: &RelPath| embedding.iter().any(|dir| dir.as_ref().is_none_or(|dir| file.starts_with(dir)));
         self.sources.extend(rest.into_iter().filter(|file| !self.manifests.contains_key(file) && is_embedded(file)));
     }
+}
+
+/// Whether an assembler would find nothing in a file: one that is there so that go accepts functions without a body.
+fn is_empty_assembly(text: &str) -> bool {
+    text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with("//"))
 }
 
 #[cfg(test)]
@@ -257,6 +277,26 @@ mod tests {
         let manifests: Vec<&str> = module.manifests.keys().map(RelPath::as_str).collect();
         assert_eq!(manifests, ["api/go.mod", "api/go.sum", "l/go.mod"]);
         assert_eq!((module.path.as_str(), module.needs), ("example.com/api", Needs::Fetched));
+        let package = |dir: &str| module.package(Some(&RelPath::new(dir).unwrap()));
+        assert_eq!(package("api/b").as_deref(), Some("example.com/api/b"));
+        assert_eq!(package("l").as_deref(), Some("example.com/l"));
+        assert_eq!(package("other"), None);
+    }
+
+    #[test]
+    fn a_module_below_another_has_its_own_name() {
+        let text = "//- go.mod\nmodule a\nreplace b => ./c/b\n//- a.go\npackage a\n//- c/b/go.mod\nmodule b\n";
+        let module = found(text, ".");
+        let package = |dir: Option<&str>| module.package(dir.map(|dir| RelPath::new(dir).unwrap()).as_ref()).unwrap();
+        assert_eq!([package(None), package(Some("c")), package(Some("c/b"))], ["a", "a/c", "b"]);
+    }
+
+    #[test]
+    fn only_assembly_that_says_something_is_an_object() {
+        let with = |rest: &str| found(&format!("//- go.mod\nmodule a\n//- a.go\npackage a\n{rest}"), ".").has_objects;
+        assert!(!with("//- empty.s\n// So that go accepts declarations.\n\n"));
+        assert!(with("//- f.s\nTEXT f(SB), 0, $0\n"));
+        assert!(with("//- f.syso\n"));
     }
 
     #[test]

@@ -22,3 +22,9 @@ begin() {
     done
     date +%s > "$GOCACHE/trim.txt"
 }
+
+# Says what go has said, with the paths of the project's sources as its user knows them: from its root.
+tell() {
+    sed -e "s|^\([^ :/][^ :]*\.go:[0-9]\)|.$1/\1|" -e 's|^\([^ :]*/\)\./|\1|' \
+        -e ':up' -e 's|^\([^ :]*/\)[^/ :]*[^/ :.]/\.\./|\1|' -e 't up' -e 's|^\./\([^ :]*/\)|\1|' >&2
+}

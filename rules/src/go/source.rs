@@ -9,27 +9,36 @@ pub struct Head {
     pub imports: BTreeSet<String>,
     /// Whether it names files that become part of the program.
     pub embeds: bool,
+    /// As much of it as go reads to know what the package is made of: up to its last import, and what it embeds; all of it where
+    /// that can't be told apart.
+    pub text: String,
 }
 
 impl Head {
-    /// Reads a file. Text that is not Go has an empty head: go will say what is wrong with it.
+    /// Reads a file. Text that is not Go imports nothing: go will say what is wrong with it.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        let embeds =
-            text.lines().any(|line| line.starts_with("//go:embed") || line.trim_start().starts_with("//go:embed"));
         let mut imports = BTreeSet::new();
         let mut words = Words(text);
-        if words.next() == Some("package") {
-            words.next();
-            let mut word = words.next();
-            while word == Some(";") {
-                word = words.next();
-            }
-            while word == Some("import") {
-                word = words.import(&mut imports);
+        let mut rest = "";
+        if words.next() == Some("package") && words.next().is_some() {
+            rest = words.0;
+            while words.after_semicolons() == Some("import") {
+                rest = if words.import(&mut imports).is_some() { words.0 } else { "" };
             }
         }
-        Self { imports, embeds }
+        let is_embedding = |line: &str| line.trim_start().starts_with("//go:embed");
+        let embeds = text.lines().any(is_embedding);
+        let mut head = text[..text.len() - rest.len()].to_owned();
+        if embeds && rest.contains(['`', '*']) {
+            // It may only look as if it did, in a string or a comment of many lines.
+            head += rest;
+        } else if embeds {
+            // Lines keep their numbers.
+            let line = |line: &str| if is_embedding(line) { line.to_owned() } else { String::new() };
+            head += &rest.lines().map(line).collect::<Vec<_>>().join("\n");
+        }
+        Self { imports, embeds, text: head }
     }
 }
 
@@ -37,29 +46,28 @@ impl Head {
 struct Words<'a>(&'a str);
 
 impl<'a> Words<'a> {
-    /// Takes what follows `import`; gives the first word after it.
-    fn import(&mut self, imports: &mut BTreeSet<String>) -> Option<&'a str> {
+    /// Takes what follows `import`; nothing where the text ends before that does.
+    fn import(&mut self, imports: &mut BTreeSet<String>) -> Option<()> {
         let mut is_list = false;
         loop {
             let word = self.next()?;
             match word {
                 "(" => is_list = true,
-                ")" => break,
+                ")" => return Some(()),
                 _ if word.starts_with(['"', '`']) => {
                     imports.insert(word.trim_matches(['"', '`']).to_owned());
                     if !is_list {
-                        break;
+                        return Some(());
                     }
                 }
                 // The name that the package has in this file.
                 _ => {}
             }
         }
-        let mut word = self.next();
-        while word == Some(";") {
-            word = self.next();
-        }
-        word
+    }
+
+    fn after_semicolons(&mut self) -> Option<&'a str> {
+        self.find(|word| *word != ";")
     }
 }
 
@@ -101,6 +109,24 @@ mod tests {
         let head = Head::of(text);
         assert_eq!(head.imports.iter().map(String::as_str).collect::<Vec<_>>(), imports, "{text}");
         assert_eq!(head.embeds, embeds, "{text}");
+    }
+
+    #[test]
+    fn the_head_ends_where_declarations_begin() {
+        let check = |text: &str, head: &str| assert_eq!(Head::of(text).text, head, "{text}");
+        check("package a\n\nfunc f() {}\n", "package a");
+        check("// a\npackage a; import \"b\"; // b\nvar x = 1\n", "// a\npackage a; import \"b\"");
+        check("package a\nimport (\n\"b\"\n)\n// f does.\nfunc f() {}", "package a\nimport (\n\"b\"\n)");
+        check("package a\nimport \"b\"", "package a\nimport \"b\"");
+        let whole = ["", "package", "func f() {}", "package a\nimport (\"b\"", "package a\nimport \"b\nfunc f() {}"];
+        for text in whole {
+            check(text, text);
+        }
+        let embeds = "package a\nimport _ \"embed\"\n\n//go:embed x\nvar s string\n  //go:embed y\nvar t string\n";
+        check(embeds, "package a\nimport _ \"embed\"\n\n//go:embed x\n\n  //go:embed y\n");
+        for whole in [embeds.replace("string\n", "string // `\n"), embeds.replace("var t", "/* */ var t")] {
+            check(&whole, &whole);
+        }
     }
 
     #[test]

@@ -5,7 +5,14 @@
 //! | `fetch` | `go.mod`, `go.sum` | the modules of others, unpacked, as far as `go.sum` knows them |
 //! | `std` | nothing of the project | the compiled packages of [`STD`], the same for every project |
 //! | `deps` | manifests, bindings, other people's modules, the names of imported packages | those compiled |
-//! | `compile` | sources | a core module |
+//! | `list` | manifests, the heads of the sources | what go would do |
+//! | `plan` | the above | what it would do for each package, and what of that is compiled already |
+//! | `compile`, for a package | its sources, its part of the plan, what the packages it imports export | what it exports itself, and its code |
+//! | `link` | the plan's last part, the code of all packages | a core module |
+//!
+//! So an edit of a body compiles its package and links, one of what a package exports compiles those that import it, and what is
+//! imported by whom is asked anew when the head of a file changes. Modules that go assembles parts of are compiled by go itself, in one
+//! step `compile`, as all are by TinyGo.
 //!
 //! What we found out about Go 1.27, and rely on; `tests/toolchains/go.md` holds it to that:
 //!
@@ -59,7 +66,7 @@ pub const STD: &[&str] = &[
 pub const STD_MODULE: &str = "module std_packages\n\ngo 1.27\n";
 
 /// The packages that bindings import.
-pub const RUNTIME_PACKAGES: &[&str] = &[
+pub const RUNTIME_PACKAGES: [&str; 3] = [
     "go.bytecodealliance.org/pkg/wit/async",
     "go.bytecodealliance.org/pkg/wit/runtime",
     "go.bytecodealliance.org/pkg/wit/types",
@@ -69,6 +76,12 @@ pub const RUNTIME_PACKAGES: &[&str] = &[
 pub const FETCH: &str = concat!(include_str!("module.sh"), include_str!("fetch.sh"));
 /// Compiles packages and keeps them.
 pub const CACHE: &str = concat!(include_str!("module.sh"), include_str!("cache.sh"));
+/// Says what go would do.
+pub const ASK: &str = concat!(include_str!("module.sh"), include_str!("list.sh"));
+/// Compiles packages by a plan.
+pub const PACKAGE: &str = include_str!("package.sh");
+/// Links them by it.
+pub const LINK: &str = include_str!("link.sh");
 /// Compiles a module.
 pub const COMPILE: &str = concat!(include_str!("module.sh"), include_str!("compile.sh"));
 /// Compiles a module with TinyGo.
@@ -76,7 +89,21 @@ pub const TINYGO: &str = concat!(include_str!("module.sh"), include_str!("tinygo
 
 /// The directory that [`FETCH`] and [`CACHE`] leave behind.
 pub const OUT: &str = ".run/out";
-/// The core module that [`COMPILE`] leaves behind.
+/// Where Go has its compiler and its linker, in a directory for the machine that they run on.
+pub const TOOLS: &str = "pkg/tool";
+/// The directory that [`ASK`] leaves behind.
+pub const LIST: &str = ".run/list";
+/// The names of the packages that [`ASK`] is not to compile.
+pub const OWN: &str = ".run/own";
+/// The directory of plans: for the package `a/b` the directory `a/b/=`, and `=` for the program.
+pub const PLAN: &str = ".run/plan";
+/// The directory of what was compiled by other steps: for the package `a/b` the file `a/b/=`.
+pub const ARCHIVES: &str = ".run/archives";
+/// The directory of the project's packages: for `a/b` the files `a/b/=/export` and `a/b/=/object`.
+pub const PACKAGES: &str = ".run/packages";
+/// Where earlier steps have left what is in the cache that go is asked with.
+pub const LAYERS: &[&str] = &[".run/std", ".run/deps", ".run/list/cache"];
+/// The core module that [`COMPILE`] and [`LINK`] leave behind.
 pub const MODULE: &str = ".run/out/module.wasm";
 
 /// The environment of go, besides where it is: nothing of the machine's, and WebAssembly.

@@ -91,7 +91,7 @@ pub enum Yields {
 #[derive(Debug, Clone)]
 pub struct Step {
     /// What people call it: `compile`, `deps`.
-    pub name: &'static str,
+    pub name: String,
     /// The files it sees, by their path in the project.
     pub tree: Tree,
     /// Files that other targets make and this step reads.
@@ -115,9 +115,9 @@ pub struct Step {
 impl Step {
     /// A step that is given nothing yet.
     #[must_use]
-    pub fn new(name: &'static str, work: StepWork, outputs: Vec<RelPath>) -> Self {
+    pub fn new(name: impl Into<String>, work: StepWork, outputs: Vec<RelPath>) -> Self {
         Self {
-            name,
+            name: name.into(),
             tree: Tree::new(),
             produced: vec![],
             uses: vec![],

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use run_engine::action::MountedTree;
+use run_engine::path::RelPath;
+use run_engine::tree::Node;
 
 use super::super::gatherer::Gathers;
 use super::Tools;
@@ -38,6 +40,32 @@ impl Tools<'_> {
         };
         self.fetched.insert(pin.name, Arc::clone(&tree));
         Ok(tree)
+    }
+
+    /// The directory `at` of the toolchain `of`, as a toolchain called `name`: what needs no more of it does not depend on more.
+    ///
+    /// # Errors
+    /// As for [`Tools::fetched`]; it has no such directory.
+    pub fn fetched_part(
+        &mut self,
+        name: &'static str,
+        of: &str,
+        at: &RelPath,
+        span: &Range<usize>,
+    ) -> Gathers<Arc<MountedTree>> {
+        if let Some(tree) = self.fetched.get(name) {
+            return Ok(Arc::clone(tree));
+        }
+        let whole = self.fetched(of, span)?;
+        let Some(Node::Directory(tree)) = whole.tree.find(at) else {
+            let what = format!("`{}`, where {of} is to be, has no `{at}`", whole.directory.display());
+            let problem = ToolchainError::new(what, format!("install {of} again, or let it be fetched"));
+            return Err(self.problem(&problem, Some(span)));
+        };
+        let (tree, directory) = (tree.clone(), whole.directory.join(at));
+        let part = Arc::new(MountedTree { name: whole.name.clone(), tree, directory, beside: Vec::new() });
+        self.fetched.insert(name, Arc::clone(&part));
+        Ok(part)
     }
 
     /// What a lockfile of the project names, fetched if it is not here yet.
