@@ -84,6 +84,18 @@ impl Tree {
         self.0.entries.iter().map(|(name, node)| (&**name, node))
     }
 
+    /// The entry of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Node> {
+        self.0.entries.get(name)
+    }
+
+    /// How many entries it has; those of its directories are not counted.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.entries.len()
+    }
+
     /// Whether there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -120,18 +120,33 @@ impl Shown {
 /// When a directory can't be read.
 pub(super) fn first_private(path: &Path) -> io::Result<Option<PathBuf>> {
     let meta = fs::symlink_metadata(path)?;
-    let needed = if meta.is_dir() { 0o005 } else { 0o004 };
-    if !meta.is_symlink() && meta.mode() & needed != needed {
+    if is_private(&meta) {
         return Ok(Some(path.to_owned()));
     }
-    if meta.is_dir() {
-        for entry in fs::read_dir(path)? {
-            if let Some(found) = first_private(&entry?.path())? {
-                return Ok(Some(found));
-            }
+    if meta.is_dir() { first_private_in(path) } else { Ok(None) }
+}
+
+/// The same below a directory. Toolchains have tens of thousands of files, so each is looked at from where it is listed and not
+/// by its whole path.
+fn first_private_in(directory: &Path) -> io::Result<Option<PathBuf>> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        if is_private(&meta) {
+            return Ok(Some(entry.path()));
+        }
+        if meta.is_dir()
+            && let Some(found) = first_private_in(&entry.path())?
+        {
+            return Ok(Some(found));
         }
     }
     Ok(None)
+}
+
+fn is_private(meta: &fs::Metadata) -> bool {
+    let needed = if meta.is_dir() { 0o005 } else { 0o004 };
+    !meta.is_symlink() && meta.mode() & needed != needed
 }
 
 /// Whether a directory holds exactly what its tree lists, as far as names go.
@@ -140,9 +155,7 @@ fn is_whole(tree: &Tree, directory: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
-        let Some((_, node)) = name.to_str().and_then(|name| tree.entries().find(|(there, _)| *there == name)) else {
-            return Ok(false);
-        };
+        let Some(node) = name.to_str().and_then(|name| tree.get(name)) else { return Ok(false) };
         let fits = match node {
             Node::Directory(below) => entry.file_type()?.is_dir() && is_whole(below, &entry.path())?,
             Node::File { .. } => entry.file_type()?.is_file(),
@@ -153,7 +166,7 @@ fn is_whole(tree: &Tree, directory: &Path) -> io::Result<bool> {
         }
         n_found += 1;
     }
-    Ok(n_found == tree.entries().count())
+    Ok(n_found == tree.len())
 }
 
 fn bind(from: &Path, at: &str, directory: bool) -> io::Result<Bind> {
