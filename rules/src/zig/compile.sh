@@ -4,6 +4,6 @@ set -eu
 zig=$1
 shift
 mkdir -p .run/out
-cp -R --no-preserve=mode .run/std/cache .run/out/cache
+tar -xf .run/std/cache.tar -C .run/out
 export ZIG_GLOBAL_CACHE_DIR=.run/out/cache ZIG_LOCAL_CACHE_DIR=.run/out/cache
 exec "$zig" "$@"

@@ -8,6 +8,9 @@
 //! - It parses all of its standard library for every program (a second), and remembers that in the same cache, by size, time and
 //!   inode of each file. Such a cache is good wherever it is copied to, on the machine that made it; elsewhere it is made anew and
 //!   costs that second. A few unused bytes in it are whatever memory held, so its bytes vary.
+//! - A program whose `main` takes a `std.process.Init`, or that writes by `std.Io`, holds all that an `Io` of the system can do: 40 KB of
+//!   code, and a second of LLVM's time for every compilation. Nothing of it can be compiled before: errors are numbered, and types laid
+//!   out, for each program anew. The starter asks WASI itself, by its bindings.
 //! - `-nostdlib` leaves out the C library's headers as well as its files. They are named instead.
 
 use run_engine::action::{Part, Word};

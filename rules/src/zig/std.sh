@@ -13,3 +13,6 @@ mv cache/z .
 rm -rf cache nothing.*
 mkdir cache
 mv z cache
+# As one file, because it is copied for every compilation.
+tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --format=ustar -cf cache.tar cache
+rm -rf cache
