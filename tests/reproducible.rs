@@ -165,7 +165,7 @@ fn what_is_made_of_go_is_the_same_elsewhere() {
     let ended = here.v2("build --verify-reproducible --json");
     assert_eq!(ended.status, 0, "{}{}", ended.stdout, ended.stderr);
     let events = compared(&ended.stdout);
-    for step in ["names deps", "names compile", "app compile"] {
+    for step in ["names deps", "names list", "names compile ./words", "names link", "app compile ."] {
         assert!(events.contains_key(step), "{step}: {events:#?}");
     }
     assert!(events.keys().any(|step| step.ends_with(" std")), "{events:#?}");
@@ -185,7 +185,7 @@ fn what_is_made_of_seven_languages_is_the_same_elsewhere() {
     let components = ["parcels", "codes", "routes", "rates", "customs", "labels", "counter", "app"];
     for component in components {
         let step = format!("{component} compile");
-        assert!(events.contains_key(&step), "{step}: {events:#?}");
+        assert!(events.keys().any(|label| label.starts_with(&step)), "{step}: {events:#?}");
     }
     // Zig's standard library, as it parsed it, is known to vary; crates are fetched.
     let is_fine = |event: &Value| ["same", "known", "fetches"].contains(&event["verdict"].as_str().unwrap_or_default());

@@ -19,13 +19,8 @@ const ROOM: &str = "a string has room";
 
 pub(super) fn plan(call: &Call<'_>) -> Result<Returned, CallError> {
     let named = Named::parse(call.args)?;
-    let asked = |name: &str| {
-        let bytes = call.read(&path(WORK).join(&path(steps::LIST)).join(&path(name)))?;
-        String::from_utf8(bytes).map_err(|e| CallError::Bug(format!("a plan of go's: {e}")))
-    };
-    let (places, text) = (asked("places")?, asked("plan")?);
-    let (root, goroot) = places.trim_end().split_once('\n').unwrap_or((&places, ""));
-    let mut plan = match Plan::parse(&text, root, goroot) {
+    let text = call.read(&path(WORK).join(&path(steps::LIST)).join(&path("plan")))?;
+    let mut plan = match Plan::parse(&String::from_utf8_lossy(&text)) {
         Ok(plan) => plan,
         Err(what) => {
             return Ok(Returned::failure(format!(
@@ -108,8 +103,11 @@ fn importcfg(imports: &[Import], part: &str) -> String {
 fn call_of(package: &Compile, number: usize, tools: &str) -> String {
     let mut line = format!("package {} {number}", quoted(tools));
     let words = [&package.package, &package.dir, &package.shown];
-    for word in words.into_iter().chain(&package.flags).chain(&package.files) {
+    for word in words.into_iter().chain(&package.flags) {
         write!(line, " {}", quoted(word)).expect(ROOM);
+    }
+    for file in &package.files {
+        write!(line, " \"$here\"/{}", quoted(file)).expect(ROOM);
     }
     line + "\n"
 }

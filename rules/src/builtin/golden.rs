@@ -104,7 +104,6 @@ fn input(builtin: &Builtin) -> (Vec<&'static str>, Vec<(RelPath, Vec<u8>)>) {
         "go-plan" => (
             vec!["package=a.b/api/page", "package=a.b/api", "archive=embed", "archive=os"],
             vec![
-                (path("work/.run/list/places"), b"/in\n/go\n".to_vec()),
                 (path("work/.run/list/plan"), include_bytes!("../go/plan/sample.txt").to_vec()),
                 (path("work/.run/std/7a/7a0e-d"), b"embed".to_vec()),
             ],

@@ -1,33 +1,42 @@
-# Asks go what it would do to build a program. Run as `sh -c THIS list DIRECTORY PACKAGE BUILDMODE LDFLAGS` in the input root,
+# Asks go what it would do to build a program. Run as `sh -c THIS list DIRECTORY PACKAGE LDFLAGS` in the input root,
 # with the heads of the sources in their place, and in .run/own the packages that are the project's. Leaves .run/list.
 set -eu
 here=$PWD list=$PWD/.run/list directory=$1
 mkdir -p "$list/cache"
-printf '%s\n' "$here" "$GOROOT" > "$list/places"
 begin cache
 enter "$1"
 plan() {
-    "$GOROOT/bin/go" build -n -trimpath -buildvcs=false -buildmode="$2" -ldflags="$3" -o module.wasm "$1" 2> "$list/plan" || {
+    "$GOROOT/bin/go" build -n -trimpath -buildvcs=false -buildmode=c-shared -ldflags="$2" -o module.wasm "$1" 2> "$list/plan" || {
         tell "$directory" < "$list/plan"
         exit 1
     }
 }
-plan "$2" "$3" "$4"
+plan "$2" "$3"
 
 # What others wrote is compiled already, unless something is wrong with it: then this says what.
 foreign=$(sed -n 's/^# \([^ ]*\)$/\1/p' "$list/plan" | grep -vxF -f "$here/.run/own" || true)
 if [ -n "$foreign" ]; then
+    back=$("$GOROOT/bin/go" list -deps $foreign | grep -xF -f "$here/.run/own" || true)
+    if [ -n "$back" ]; then
+        echo "modules of others import these packages of the project, which can't be built apart from them then:" $back >&2
+        echo "move them to a module that both require" >&2
+        exit 1
+    fi
     "$GOROOT/bin/go" build -trimpath $foreign 2> "$list/said" || {
         tell "$directory" < "$list/said"
         exit 1
     }
     rm "$list/said"
-    plan "$2" "$3" "$4"
+    plan "$2" "$3"
     cd "$GOCACHE"
-    for file in $(grep -o "=$GOCACHE/[0-9a-f/]*-d$" "$list/plan" | sed "s|^=$GOCACHE/||" | sort -u); do
+    for file in $(sed -n "s|^packagefile [^=]*=$(literally "$GOCACHE")/\([0-9a-f/]*-d\)$|\1|p" "$list/plan" | sort -u); do
         if [ ! -e "$here/.run/std/$file" ] && [ ! -e "$here/.run/deps/$file" ]; then
             mkdir -p "$list/cache/${file%/*}"
             cp "$file" "$list/cache/$file"
         fi
     done
 fi
+sed -n '/^go: /p' "$list/plan" >&2
+
+# Nothing of where this ran, and on how many processors.
+sed -i -e "s|$(literally "$here")\([/=\"]\)|/in\1|g" -e "s|$(literally "$GOROOT")/|/go/|g" -e 's| -c=[0-9]*||' "$list/plan"

@@ -65,10 +65,10 @@ impl Manifest {
         }
     }
 
-    /// The directories that replace modules, as they are written.
-    pub fn directories(&self) -> impl Iterator<Item = &str> {
-        let is_directory = |by: &&str| by.starts_with("./") || by.starts_with("../") || by.starts_with('/');
-        self.replaces.iter().map(|(_, by)| by.as_str()).filter(is_directory)
+    /// The modules that are replaced by directories, and these as they are written.
+    pub fn directories(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_directory = |by: &str| by.starts_with("./") || by.starts_with("../") || by.starts_with('/');
+        self.replaces.iter().map(|(path, by)| (path.as_str(), by.as_str())).filter(move |(_, by)| is_directory(by))
     }
 
     /// Whether a module that is no directory of the project is required.
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(found.module, "example.com/calc");
         assert_eq!(found.go.as_deref(), Some("1.24"));
         assert_eq!(found.requires, ["example.com/a", "example.com/b"]);
-        assert_eq!(found.directories().collect::<Vec<_>>(), ["../b"]);
+        assert_eq!(found.directories().collect::<Vec<_>>(), [("example.com/b", "../b")]);
         assert!(found.needs_others(), "a module replaced by a module is fetched");
         assert_eq!(Manifest::parse("go 1.24\n"), None);
     }

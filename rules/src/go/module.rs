@@ -32,6 +32,8 @@ pub struct GoModule {
     pub needs: Needs,
     /// The version of Go that it is written in, where it says one.
     pub go: Option<String>,
+    /// Whether modules of others that are fetched may import packages of the project.
+    pub is_imported_back: bool,
     /// Whether it says where the runtime of bindings is.
     pub replaces_runtime: bool,
 }
@@ -56,11 +58,34 @@ const ENDINGS: &[&str] = &[".go", ".s", ".h", ".syso"];
 /// The endings of those that it compiles for tests only.
 const TEST: &str = "_test.go";
 
+/// Whether go compiles a file, or has it assembled or linked.
+#[must_use]
+pub fn is_compiled(file: &RelPath) -> bool {
+    ENDINGS.iter().any(|ending| file.as_str().ends_with(ending))
+}
+
 impl GoModule {
     /// The packages it imports that are not its own, sorted.
     pub fn foreign(&self) -> impl Iterator<Item = &str> {
-        let is_own = |package: &str| self.own.iter().any(|(_, module)| is_in(package, module));
+        let dirs: BTreeSet<RelPath> = self.heads.keys().filter_map(RelPath::parent).collect();
+        // Somebody else's module may be called as if it were a part of this one.
+        let is_own = move |package: &str| {
+            self.own.iter().any(|(dir, module)| match package.strip_prefix(module.as_str()) {
+                Some("") => true,
+                Some(rest) => rest.strip_prefix('/').is_some_and(|below| {
+                    let is_generated = below.starts_with("imports/") || below.starts_with("exports/");
+                    is_generated || RelPath::new(below).is_ok_and(|below| dirs.contains(&under(dir.as_ref(), &below)))
+                }),
+                None => false,
+            })
+        };
         self.imports().into_iter().filter(move |package| !is_own(package) && *package != "C")
+    }
+
+    /// Whether the modules that are not its own are in the project.
+    #[must_use]
+    pub const fn is_vendored(&self) -> bool {
+        matches!(self.needs, Needs::Vendored | Needs::VendoredWhole)
     }
 
     /// The generated packages that it imports, sorted.
@@ -91,11 +116,6 @@ impl GoModule {
     }
 }
 
-/// Whether a package belongs to the module of this path.
-fn is_in(package: &str, module: &str) -> bool {
-    package.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 /// Reads the module in `dir`.
 ///
 /// # Errors
@@ -108,8 +128,8 @@ pub fn find(files: &dyn Files, dir: Option<&RelPath>) -> Result<GoModule, Vec<Di
     module.path.clone_from(&manifest.module);
     module.go.clone_from(&manifest.go);
     let mut beside = Vec::new();
-    for written in manifest.directories() {
-        beside.push(Some(directory(&at("go.mod"), dir, written)?));
+    for (path, written) in manifest.directories() {
+        beside.push((path, Some(directory(&at("go.mod"), dir, written)?)));
     }
     let listed = at("vendor/modules.txt");
     let vendored_list = files.read(&listed);
@@ -129,7 +149,8 @@ pub fn find(files: &dyn Files, dir: Option<&RelPath>) -> Result<GoModule, Vec<Di
         }
     }
     module.manifests.insert(at("go.mod"), Content::Text(text + &amendment));
-    if files.read(&at("go.sum")).is_some() {
+    let sums = files.read(&at("go.sum"));
+    if sums.is_some() {
         module.manifests.insert(at("go.sum"), Content::Project);
     } else if module.needs == Needs::Fetched {
         let missing = Diagnostic::error("missing-lockfile", format!("there is no `{}`", at("go.sum")))
@@ -137,13 +158,21 @@ pub fn find(files: &dyn Files, dir: Option<&RelPath>) -> Result<GoModule, Vec<Di
             .help("run `go mod tidy` there and commit what it writes");
         return Err(vec![missing]);
     }
-    for other in beside {
+    if module.is_vendored() {
+        // With these among the rest.
+        beside.clear();
+    }
+    for (path, other) in beside {
         let file = under(other.as_ref(), &RelPath::new("go.mod").expect("a plain name"));
         let Some(text) = files.read(&file) else { continue };
-        module.own.push((other.clone(), read(&text, &file)?.module));
+        read(&text, &file)?;
+        // It is called what it stands for, whatever it calls itself.
+        module.own.push((other.clone(), path.to_owned()));
         module.manifests.insert(file, Content::Project);
         module.take_sources(files, other.as_ref());
     }
+    let is_known = |sums: String| sums.lines().any(|line| line.split(' ').next() == Some(manifest.module.as_str()));
+    module.is_imported_back = module.needs == Needs::Fetched && (!module.own.is_empty() || sums.is_some_and(is_known));
     module.own.push((dir.cloned(), manifest.module));
     module.take_sources(files, dir);
     module.sources.sort_unstable();
@@ -191,7 +220,7 @@ impl GoModule {
             if is_vendored || others.iter().any(|other| file.starts_with(other)) || file.as_str().ends_with(TEST) {
                 continue;
             }
-            if !ENDINGS.iter().any(|ending| file.as_str().ends_with(ending)) {
+            if !is_compiled(file) {
                 rest.push(file.clone());
                 continue;
             }
@@ -199,7 +228,7 @@ impl GoModule {
                 && let Some(text) = files.read(file)
             {
                 let head = Head::of(&text);
-                if head.embeds {
+                if !head.embeds.is_empty() {
                     embedding.insert(file.parent());
                 }
                 self.heads.insert(file.clone(), head);
@@ -289,6 +318,32 @@ mod tests {
         let module = found(text, ".");
         let package = |dir: Option<&str>| module.package(dir.map(|dir| RelPath::new(dir).unwrap()).as_ref()).unwrap();
         assert_eq!([package(None), package(Some("c")), package(Some("c/b"))], ["a", "a/c", "b"]);
+    }
+
+    #[test]
+    fn a_replacement_is_called_what_it_stands_for_unless_all_is_vendored() {
+        let text = "//- go.mod\nmodule a\nreplace b => ./c\n//- a.go\npackage a\n//- c/go.mod\nmodule d\n//- c/c.go\npackage c\n";
+        let module = found(text, ".");
+        assert_eq!(module.package(Some(&RelPath::new("c").unwrap())).as_deref(), Some("b"));
+        let vendored = found(&format!("{text}//- vendor/modules.txt\n# b v1.0.0\n"), ".");
+        assert_eq!((vendored.own.len(), vendored.sources.len()), (1, 1));
+    }
+
+    #[test]
+    fn modules_of_others_may_import_the_project_back() {
+        let with =
+            |text: &str| found(&format!("//- go.mod\nmodule a\nrequire b v1.0.0\n//- a.go\npackage a\n{text}"), ".");
+        assert!(!with("//- go.sum\nb v1.0.0 h1:x\n").is_imported_back);
+        assert!(with("//- go.sum\na v0.1.0/go.mod h1:x\nb v1.0.0 h1:x\n").is_imported_back);
+        let replaced =
+            MODULE.replace("require example.com/x", "require example.com/other v1.0.0\nrequire example.com/x");
+        assert!(found(&replaced, "api").is_imported_back);
+    }
+
+    #[test]
+    fn a_module_of_others_may_be_called_as_a_part_of_this_one() {
+        let text = "//- go.mod\nmodule a\nrequire a/x v1.0.0\n//- go.sum\n//- a.go\npackage a\nimport (\"a/x/y\"; \"a/b\")\n//- b/b.go\npackage b\n";
+        assert_eq!(found(text, ".").foreign().collect::<Vec<_>>(), ["a/x/y"]);
     }
 
     #[test]

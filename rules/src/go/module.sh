@@ -23,8 +23,13 @@ begin() {
     date +%s > "$GOCACHE/trim.txt"
 }
 
+# A text as a pattern of sed's, between bars, that matches nothing else.
+literally() {
+    printf '%s' "$1" | sed 's/[][\\.*^$|&]/\\&/g'
+}
+
 # Says what go has said, with the paths of the project's sources as its user knows them: from its root.
 tell() {
-    sed -e "s|^\([^ :/][^ :]*\.go:[0-9]\)|.$1/\1|" -e 's|^\([^ :]*/\)\./|\1|' \
+    sed -e "s|^\([^ :/][^ :]*\.go:[0-9]\)|.$(literally "$1")/\1|" -e 's|^\([^ :]*/\)\./|\1|' \
         -e ':up' -e 's|^\([^ :]*/\)[^/ :]*[^/ :.]/\.\./|\1|' -e 't up' -e 's|^\./\([^ :]*/\)|\1|' >&2
 }

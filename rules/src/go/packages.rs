@@ -24,8 +24,8 @@ pub struct Package {
     pub files: BTreeMap<RelPath, Content>,
     /// The packages that it imports.
     pub imports: BTreeSet<String>,
-    /// Whether files below its directory may become part of it.
-    pub embeds: bool,
+    /// What the names of files begin with that may become part of it, from its directory on.
+    pub embeds: BTreeSet<String>,
 }
 
 /// The packages that `main` needs, those that others import before these. Those that import each other (under tags that
@@ -60,17 +60,28 @@ pub fn groups(packages: Vec<Package>, main: &str) -> Vec<Vec<Package>> {
     components.into_iter().map(group).collect()
 }
 
-/// Every package of a module and of those beside it, sorted by path. `generated` are files that stand in the place of its
-/// own, or beside them; `is_left_out` says which directories are compiled elsewhere.
+impl Package {
+    /// Whether a file of the project may become part of it.
+    #[must_use]
+    pub fn may_embed(&self, file: &RelPath) -> bool {
+        let below = match &self.dir {
+            Some(dir) => file.as_str().strip_prefix(dir.as_str()).and_then(|rest| rest.strip_prefix('/')),
+            None => Some(file.as_str()),
+        };
+        below.is_some_and(|below| self.embeds.iter().any(|start| below.starts_with(start)))
+    }
+}
+
+/// Every package of a module and of those beside it, sorted by path. `sources` are what go compiles of them, `others` what they
+/// may embed besides; `is_left_out` says which directories are compiled elsewhere.
 pub fn all(
     module: &GoModule,
     sources: &BTreeMap<RelPath, Content>,
-    generated: &BTreeMap<RelPath, Content>,
+    others: &BTreeMap<RelPath, Content>,
     is_left_out: impl Fn(&RelPath) -> bool,
 ) -> Vec<Package> {
     let mut packages: BTreeMap<String, Package> = BTreeMap::new();
-    let written: BTreeMap<&RelPath, &Content> = sources.iter().chain(generated).collect();
-    for (file, content) in &written {
+    for (file, content) in sources {
         if !file.as_str().ends_with(".go") || file.parent().is_some_and(|dir| is_left_out(&dir)) {
             continue;
         }
@@ -78,23 +89,22 @@ pub fn all(
         let Some(path) = module.package(dir.as_ref()) else { continue };
         let made;
         let head = match content {
-            Content::Project => module.heads.get(*file),
+            Content::Project => module.heads.get(file),
             Content::Text(text) => {
                 made = Head::of(text);
                 Some(&made)
             }
         };
         let package = packages.entry(path.clone()).or_insert_with(|| Package { path, dir, ..Package::default() });
-        package.files.insert((*file).clone(), (*content).clone());
+        package.files.insert(file.clone(), content.clone());
         if let Some(head) = head {
             package.imports.extend(head.imports.iter().cloned());
-            package.embeds |= head.embeds;
+            package.embeds.extend(head.embeds.iter().cloned());
         }
     }
-    for package in packages.values_mut().filter(|package| package.embeds) {
-        let is_below = |file: &&&RelPath| package.dir.as_ref().is_none_or(|dir| file.starts_with(dir));
-        let embedded = written.iter().filter(|(file, _)| is_below(&file));
-        package.files.extend(embedded.map(|(file, content)| ((*file).clone(), (*content).clone())));
+    for package in packages.values_mut().filter(|package| !package.embeds.is_empty()) {
+        let embedded: Vec<_> = sources.iter().chain(others).filter(|(file, _)| package.may_embed(file)).collect();
+        package.files.extend(embedded.into_iter().map(|(file, content)| (file.clone(), content.clone())));
     }
     packages.into_values().collect()
 }
@@ -102,8 +112,13 @@ pub fn all(
 /// What go is to know of the sources to tell what it would do with them: their heads, and that the others are there.
 #[must_use]
 pub fn outline(module: &GoModule, sources: &BTreeMap<RelPath, Content>) -> BTreeMap<RelPath, Content> {
-    let head = |file: &RelPath| module.heads.get(file).map_or_else(String::new, |head| head.text.clone());
-    sources.keys().map(|file| (file.clone(), Content::Text(head(file)))).collect()
+    let part = |file: &RelPath| match module.heads.get(file) {
+        Some(head) => Content::Text(head.text.clone()),
+        // Not a text, so that go says so.
+        None if file.as_str().ends_with(".go") => Content::Project,
+        None => Content::Text(String::new()),
+    };
+    sources.keys().map(|file| (file.clone(), part(file))).collect()
 }
 
 /// The directory of what a build makes of the package `path`. No package is called `=`.
@@ -165,12 +180,13 @@ mod tests {
             ("p/p.go", "package p\nimport _ \"embed\"\n//go:embed x\n"),
             ("l/q/q.go", "package q"),
         ]);
-        let sources = ["m.go", "p/p.go", "p/x/y.txt", "l/q/q.go", "README"];
-        let sources = sources.into_iter().map(|file| (path(file), Content::Project)).collect();
+        let own = ["m.go", "p/p.go", "p/x/y.txt", "p/z.txt", "l/q/q.go", "README"];
+        let own = own.into_iter().map(|file| (path(file), Content::Project));
         let generated = [("m/g.go", "package m\nimport \"x.org/l/q\"\n"), ("left/out.go", "package out")];
         let text = |text: &str| Content::Text(text.to_owned());
-        let generated = generated.into_iter().map(|(file, of)| (path(file), text(of))).collect();
-        let found = all(&module, &sources, &generated, |dir| *dir == path("left"));
+        let sources = own.chain(generated.map(|(file, of)| (path(file), text(of)))).collect();
+        let others = BTreeMap::from([(path("p/x.mod"), text("module p"))]);
+        let found = all(&module, &sources, &others, |dir| *dir == path("left"));
         let listed = found.iter().map(|package| {
             let files: Vec<&str> = package.files.keys().map(RelPath::as_str).collect();
             let imports: Vec<&str> = package.imports.iter().map(String::as_str).collect();
@@ -181,19 +197,20 @@ mod tests {
             [
                 "m: m.go imports m/p",
                 "m/m: m/g.go imports x.org/l/q",
-                "m/p: p/p.go p/x/y.txt imports embed",
+                "m/p: p/p.go p/x.mod p/x/y.txt imports embed",
                 "x.org/l/q: l/q/q.go imports ",
             ]
         );
-        assert!(found[2].embeds);
+        assert!(found[2].may_embed(&path("p/x/other")) && !found[2].may_embed(&path("p/z.txt")));
     }
 
     #[test]
     fn an_outline_has_heads_and_names() {
         let module = module(&[("a.go", "package a\nfunc f() {}\n")]);
-        let sources = [path("a.go"), path("a.txt")].into_iter().map(|file| (file, Content::Project)).collect();
+        let sources = ["a.go", "a.txt", "latin.go"].into_iter().map(|file| (path(file), Content::Project)).collect();
         let text = |text: &str| Content::Text(text.to_owned());
-        let expected = BTreeMap::from([(path("a.go"), text("package a")), (path("a.txt"), text(""))]);
+        let expected = [("a.go", text("package a")), ("a.txt", text("")), ("latin.go", Content::Project)];
+        let expected = expected.into_iter().map(|(file, content)| (path(file), content)).collect::<BTreeMap<_, _>>();
         assert_eq!(outline(&module, &sources), expected);
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! Go itself decides which files a package is made of, by which flags each is compiled, and what the linker is told; so
 //! what is built by its plan is what go builds. From there on it is not needed: a package is compiled, and a program linked, by the
-//! compiler and the linker alone, in a third of the time that go takes to look at everything once more.
+//! compiler and the linker alone, without go looking at everything once more.
 //!
 //! What we found out about Go 1.27, and rely on; `tests/toolchains/go.md` holds it to that:
 //!
 //! - The plan is commands of a shell, with `$WORK` for a directory of its own. Files that it would write itself are
 //!   here-documents. What it would do in its own process, it prints as a command with a comment behind it.
-//! - It tells the compiler a name for what it makes (`-buildid`) and how many threads to use (`-c`). Neither decides what comes
-//!   out, and the one depends on every byte of the sources, the other on the machine: they are left out.
+//! - It tells the compiler a name for what it makes (`-buildid`), which does not decide what comes out and depends on every byte of the
+//!   sources: it is left out. So is how many threads to use (`-c`), which depends on the machine.
+//! - It gives the compiler whole paths, though it prints short ones. A `//line` in a source is relative to them.
 //! - The compiler can leave what importers need (`-o`) apart from what the linker needs (`-linkobj`); the linker makes
 //!   the same of the latter as of both in one.
 //! - Assembly that says nothing is there for go to accept functions without a body. The compiler accepts them anyway, where it is
@@ -72,17 +73,17 @@ pub enum Import {
     Line(String),
 }
 
-/// What of a plan was not understood.
-pub type Misread = String;
+/// What [`ASK`](super::steps::ASK) writes for the input root and for Go's own directory.
+const ROOT: &str = "/in";
+const GOROOT: &str = "/go";
 
 impl Plan {
-    /// Reads one. `root` is the input root and `goroot` Go's own directory, as absolute paths without a `/` at the end.
+    /// Reads one, as [`ASK`](super::steps::ASK) leaves it.
     ///
     /// # Errors
-    /// It is no such plan.
-    pub fn parse(text: &str, root: &str, goroot: &str) -> Result<Self, Misread> {
-        let mut reader =
-            Reader { root, goroot, written: BTreeMap::new(), names: BTreeMap::new(), plan: Self::default() };
+    /// It is no such plan: what of it was not understood.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut reader = Reader { written: BTreeMap::new(), names: BTreeMap::new(), plan: Self::default() };
         let mut lines = text.lines();
         let mut package = "";
         while let Some(line) = lines.next() {
@@ -116,14 +117,12 @@ impl Plan {
     }
 }
 
-fn misread(line: &str) -> Misread {
+fn misread(line: &str) -> String {
     format!("the line `{line}`")
 }
 
 /// A plan that is being read.
 struct Reader<'a> {
-    root: &'a str,
-    goroot: &'a str,
     /// The files it has written so far.
     written: BTreeMap<&'a str, String>,
     /// The packages so far, by the directory that each has in `$WORK`.
@@ -132,11 +131,11 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn compile(&mut self, package: &str, line: &'a str) -> Result<(), Misread> {
+    fn compile(&mut self, package: &str, line: &'a str) -> Result<(), String> {
         let words = words(line);
         let mut made = Compile { package: package.to_owned(), ..Compile::default() };
         let (program, mut rest) = words.split_first().ok_or_else(|| misread(line))?;
-        self.plan.tools = self.tools(program, "/compile").ok_or_else(|| misread(line))?;
+        self.plan.tools = tools(program, "/compile").ok_or_else(|| misread(line))?;
         while let Some((word, after)) = rest.split_first() {
             let value = after.first().map_or("", String::as_str);
             rest = after.get(1..).unwrap_or_default();
@@ -148,22 +147,19 @@ impl<'a> Reader<'a> {
                 "-trimpath" => {
                     let place = value.split(';').next().and_then(|first| first.split_once("=>"));
                     let (dir, shown) = place.ok_or_else(|| misread(line))?;
-                    made.dir = self.below(dir).ok_or_else(|| misread(line))?.to_owned();
+                    made.dir = below(dir).ok_or_else(|| misread(line))?.to_owned();
                     shown.clone_into(&mut made.shown);
                 }
                 "-importcfg" => made.imports = self.imports(value)?,
                 "-embedcfg" => {
                     let text = self.written.get(value).ok_or_else(|| misread(line))?;
-                    made.embeds = Some(text.replace(&format!(": \"{}/", self.root), ": \""));
+                    made.embeds = Some(text.replace(&format!(": \"{ROOT}/"), ": \""));
                 }
                 "-buildid" | "-symabis" | "-asmhdr" => {}
                 "-p" | "-goversion" => made.flags.extend([word.clone(), value.to_owned()]),
                 // What follows is no value of these.
                 _ => {
                     rest = after;
-                    if word.starts_with("-c=") {
-                        continue;
-                    }
                     if word.starts_with('-') {
                         made.flags.push(word.clone());
                     } else {
@@ -172,14 +168,18 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        made.files = std::mem::take(&mut made.files).iter().map(|file| self.file(&made.dir, file)).collect();
+        // What it has for itself, and we do not.
+        if made.flags.iter().any(|flag| flag.contains("$WORK")) {
+            return Err(misread(line));
+        }
+        made.files = made.files.iter().map(|file| whole(&made.dir, file)).collect();
         self.plan.packages.push(made);
         Ok(())
     }
 
-    fn link(&mut self, line: &'a str) -> Result<(), Misread> {
+    fn link(&mut self, line: &'a str) -> Result<(), String> {
         let words = words(line);
-        let from = words.iter().position(|word| self.tools(word, "/link").is_some()).ok_or_else(|| misread(line))?;
+        let from = words.iter().position(|word| tools(word, "/link").is_some()).ok_or_else(|| misread(line))?;
         let mut rest = &words[from + 1..];
         while let Some((word, after)) = rest.split_first() {
             let value = after.first().map_or("", String::as_str);
@@ -202,7 +202,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn imports(&self, file: &str) -> Result<Vec<Import>, Misread> {
+    fn imports(&self, file: &str) -> Result<Vec<Import>, String> {
         // Where nothing is imported, the file is a comment, and not written by a here-document.
         let Some(text) = self.written.get(file) else { return Ok(vec![]) };
         let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
@@ -216,28 +216,27 @@ impl<'a> Reader<'a> {
         if file.starts_with("$WORK/") {
             return Some(Import::Planned(self.names.get(directory(file)?)?.clone()));
         }
-        let kept = self.below(file)?.strip_prefix(CACHE)?;
+        let kept = below(file)?.strip_prefix(CACHE)?;
         Some(Import::Kept(package.to_owned(), kept.to_owned()))
     }
+}
 
-    /// A path below the input root; the root's own is empty.
-    fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let rest = path.strip_prefix(self.root)?;
-        if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
-    }
+/// A path below the input root; the root's own is empty.
+fn below(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix(ROOT)?;
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
+}
 
-    /// A file of a package, below the input root: go names it from where it is called, and others by their whole path. One in
-    /// the root itself has a `./` in front, as go shows it.
-    fn file(&self, dir: &str, file: &str) -> String {
-        let name = file.rsplit('/').next().unwrap_or(file);
-        let dir = if dir.is_empty() { "." } else { dir };
-        format!("{dir}/{name}")
-    }
+/// A file of the package in `dir`, below the input root: go names it from where it is called, and others by their whole path.
+fn whole(dir: &str, file: &str) -> String {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") }
+}
 
-    fn tools(&self, program: &str, name: &str) -> Option<String> {
-        let dir = program.strip_suffix(name)?.strip_prefix(self.goroot)?.strip_prefix('/')?;
-        Some(dir.strip_prefix(TOOLS)?.strip_prefix('/')?.to_owned())
-    }
+/// The directory of Go's tool called `name`.
+fn tools(program: &str, name: &str) -> Option<String> {
+    let dir = program.strip_suffix(name)?.strip_prefix(GOROOT)?.strip_prefix('/')?;
+    Some(dir.strip_prefix(TOOLS)?.strip_prefix('/')?.to_owned())
 }
 
 /// The directory in `$WORK` that a file of it is in.

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 pub struct Head {
     /// The packages it imports, whatever build tags it has.
     pub imports: BTreeSet<String>,
-    /// Whether it names files that become part of the program.
-    pub embeds: bool,
+    /// What the names of files begin with that become part of the program, from the file's directory on.
+    pub embeds: BTreeSet<String>,
     /// As much of it as go reads to know what the package is made of: up to its last import, and what it embeds; all of it where
     /// that can't be told apart.
     pub text: String,
@@ -27,19 +27,30 @@ impl Head {
                 rest = if words.import(&mut imports).is_some() { words.0 } else { "" };
             }
         }
-        let is_embedding = |line: &str| line.trim_start().starts_with("//go:embed");
-        let embeds = text.lines().any(is_embedding);
+        let is_embedding = |line: &&str| line.trim_start().starts_with("//go:embed");
+        let embeds: BTreeSet<String> = text.lines().filter(is_embedding).flat_map(embedded).collect();
+        let is_open = |line: &str| line.contains('`') || line.contains("/*");
         let mut head = text[..text.len() - rest.len()].to_owned();
-        if embeds && rest.contains(['`', '*']) {
+        if !embeds.is_empty() && rest.lines().filter(|line| !is_embedding(line)).any(is_open) {
             // It may only look as if it did, in a string or a comment of many lines.
             head += rest;
-        } else if embeds {
+        } else if !embeds.is_empty() {
             // Lines keep their numbers.
-            let line = |line: &str| if is_embedding(line) { line.to_owned() } else { String::new() };
+            let line = |line: &str| if is_embedding(&line) { line.to_owned() } else { String::new() };
             head += &rest.lines().map(line).collect::<Vec<_>>().join("\n");
         }
         Self { imports, embeds, text: head }
     }
+}
+
+/// What the names begin with that the patterns of a line may mean: as much of each as stands for itself.
+fn embedded(line: &str) -> impl Iterator<Item = String> {
+    line.split_whitespace().skip(1).map(|pattern| {
+        let pattern = pattern.trim_start_matches(['"', '`']);
+        let pattern = pattern.strip_prefix("all:").unwrap_or(pattern);
+        let end = pattern.find(['*', '?', '[', '\\', '"', '`']).unwrap_or(pattern.len());
+        pattern[..end].to_owned()
+    })
 }
 
 /// Words, strings and signs, without comments.
@@ -105,10 +116,10 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, imports: &[&str], embeds: bool) {
+    fn check(text: &str, imports: &[&str], embeds: &[&str]) {
         let head = Head::of(text);
         assert_eq!(head.imports.iter().map(String::as_str).collect::<Vec<_>>(), imports, "{text}");
-        assert_eq!(head.embeds, embeds, "{text}");
+        assert_eq!(head.embeds.iter().map(String::as_str).collect::<Vec<_>>(), embeds, "{text}");
     }
 
     #[test]
@@ -124,6 +135,8 @@ mod tests {
         }
         let embeds = "package a\nimport _ \"embed\"\n\n//go:embed x\nvar s string\n  //go:embed y\nvar t string\n";
         check(embeds, "package a\nimport _ \"embed\"\n\n//go:embed x\n\n  //go:embed y\n");
+        let pointers = embeds.replace("var t string", "func (s *S) f() int { return 2 * 3 }");
+        assert_eq!(Head::of(&pointers), Head::of(embeds));
         for whole in [embeds.replace("string\n", "string // `\n"), embeds.replace("var t", "/* */ var t")] {
             check(&whole, &whole);
         }
@@ -131,16 +144,23 @@ mod tests {
 
     #[test]
     fn imports_are_found_wherever_they_may_stand() {
-        check("package a\n", &[], false);
-        check("// a\n/* b\n*/ package a; import \"fmt\"; func f() {}", &["fmt"], false);
+        check("package a\n", &[], &[]);
+        check("// a\n/* b\n*/ package a; import \"fmt\"; func f() {}", &["fmt"], &[]);
         check(
             "package a\nimport (\n\t\"fmt\"\n\t. \"b.c/d\" // no\n\t_ `e`; f \"g\"\n)\nimport \"h\"\n",
             &["b.c/d", "e", "fmt", "g", "h"],
-            false,
+            &[],
         );
-        check("package a\nimport ()\nvar s = \"import\"\nimport \"late\"\n", &[], false);
-        check("package a\nimport _ \"embed\"\n//go:embed x.txt\nvar s string\n", &["embed"], true);
-        check("nothing of the sort \"", &[], false);
-        check("package a\nimport \"open", &["open"], false);
+        check("package a\nimport ()\nvar s = \"import\"\nimport \"late\"\n", &[], &[]);
+        check("package a\nimport _ \"embed\"\n//go:embed x.txt\nvar s string\n", &["embed"], &["x.txt"]);
+        check("nothing of the sort \"", &[], &[]);
+        check("package a\nimport \"open", &["open"], &[]);
+    }
+    #[test]
+    fn what_is_embedded_begins_as_its_pattern_does() {
+        let embeds = |line: &str| embedded(line).collect::<Vec<_>>();
+        assert_eq!(embeds("//go:embed static all:more/*.html"), ["static", "more/"]);
+        assert_eq!(embeds("\t//go:embed \"a b\" `c`"), ["a", "b", "c"]);
+        assert_eq!(embeds("//go:embed *"), [""]);
     }
 }

@@ -79,7 +79,7 @@ pub const CACHE: &str = concat!(include_str!("module.sh"), include_str!("cache.s
 /// Says what go would do.
 pub const ASK: &str = concat!(include_str!("module.sh"), include_str!("list.sh"));
 /// Compiles packages by a plan.
-pub const PACKAGE: &str = include_str!("package.sh");
+pub const PACKAGE: &str = concat!(include_str!("module.sh"), include_str!("package.sh"));
 /// Links them by it.
 pub const LINK: &str = include_str!("link.sh");
 /// Compiles a module.

@@ -1,5 +1,7 @@
 //! Go: its library, then what a module depends on, then the module, each compiled once. See [`crate::go::steps`].
 
+mod packages;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -7,17 +9,12 @@ use run_engine::action::{MountedTree, Word};
 use run_engine::path::{RelPath, under};
 
 use super::{Asked, Recipe, Row, Step, StepWork, Yields};
-use crate::builtin;
 use crate::cargo::Content;
 use crate::diagnostic::Diagnostic;
 use crate::facts::Gatherer;
 use crate::facts::tools::Tools;
 use crate::go::manifest::RUNTIME;
-use crate::go::packages::{self, Package};
-use crate::go::steps::{
-    self, ARCHIVES, ASK, CACHE, COMPILE, ENVIRONMENT, FETCH, LINK, LIST, MODULE, OFFLINE, OUT, OWN, PACKAGE, PACKAGES,
-    PLAN, RUNTIME_PACKAGES, STD, TINYGO,
-};
+use crate::go::steps::{self, CACHE, COMPILE, ENVIRONMENT, FETCH, MODULE, OFFLINE, OUT, RUNTIME_PACKAGES, STD, TINYGO};
 use crate::go::{GoModule, Needs, bindings};
 use crate::manifest::{GoCompiler, Language, Profile};
 use crate::rule::{TOOLCHAIN, WORK};
@@ -27,14 +24,12 @@ pub(super) const ROW: Row = Row { language: Language::Go, recipe };
 
 fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<Diagnostic>> {
     let module = gatherer.go_module(asked)?;
-    let shape = match asked.world {
-        Some(world) => Interface::of_world(world).map_err(|e| e.diagnostics)?.shape,
-        None => Shape::Command,
-    };
-    // A program that imports nothing by WIT is connected to its world by Go's own library.
-    let is_bound = shape != Shape::Command || module.bindings().next().is_some();
-    let generated = if is_bound { gatherer.go_bindings(asked, &module)? } else { BTreeMap::new() };
+    let world = asked.world.expect("only a text form comes without a world");
+    let shape = Interface::of_world(world).map_err(|e| e.diagnostics)?.shape;
     let is_tiny = asked.source.go_compiler.value == GoCompiler::TinyGo;
+    // TinyGo's own library connects a program to its world, unless that imports something else.
+    let is_bound = !is_tiny || shape != Shape::Command || module.bindings().next().is_some();
+    let generated = if is_bound { gatherer.go_bindings(asked, world, &module)? } else { BTreeMap::new() };
     let span = &asked.source.path.span;
     let runtime = gatherer.tools.fetched("go-runtime", span)?;
     let toolchains = BTreeMap::from([
@@ -52,9 +47,10 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         job.std(gatherer)?;
         job.deps(gatherer)?;
     }
-    let program = Program::of(&module, shape, job.generated.is_empty(), is_tiny, asked.profile);
-    match job.groups(&program).filter(|_| !is_tiny) {
-        Some(groups) => job.packages(gatherer, &program, groups)?,
+    let program = Program::of(&module, shape, is_tiny, asked.profile);
+    let packages = if is_tiny { None } else { job.packages(&program) };
+    match packages {
+        Some(packages) => job.compile_each(gatherer, &program, packages)?,
         None => job.compile(gatherer, &program, is_tiny)?,
     }
     let shown = gatherer.go_shown(asked, &module, &job.generated, &runtime)?;
@@ -67,17 +63,17 @@ struct Program {
     package: String,
     /// The path by which it would be imported.
     main: String,
-    mode: &'static str,
     /// What the linker is told or, with TinyGo, how to optimise.
     last: &'static str,
 }
 
 impl Program {
-    fn of(module: &GoModule, shape: Shape, is_unbound: bool, is_tiny: bool, profile: Profile) -> Self {
-        let is_whole = matches!(shape, Shape::Http | Shape::Library);
-        let (package, main) = match is_whole {
-            true => (format!("./{}", bindings::MAIN), format!("{}/{}", module.path, bindings::MAIN)),
-            false => (".".to_owned(), module.path.clone()),
+    fn of(module: &GoModule, shape: Shape, is_tiny: bool, profile: Profile) -> Self {
+        let (package, main) = match shape {
+            Shape::Http | Shape::Library => {
+                (format!("./{}", bindings::MAIN), format!("{}/{}", module.path, bindings::MAIN))
+            }
+            Shape::Command => (".".to_owned(), module.path.clone()),
         };
         let last = match (is_tiny, profile) {
             (false, Profile::Release) => "-s -w -buildid= -checklinkname=0",
@@ -85,8 +81,7 @@ impl Program {
             (true, Profile::Release) => "z",
             (true, Profile::Debug) => "0",
         };
-        let mode = if is_unbound && !is_whole { "exe" } else { "c-shared" };
-        Self { package, main, mode, last }
+        Self { package, main, last }
     }
 }
 
@@ -130,7 +125,7 @@ impl Job<'_> {
         let foreign = self.module.foreign().filter(|package| !STD.contains(package)).map(str::to_owned);
         let mut packages: BTreeSet<String> = foreign.collect();
         let mut content = self.manifests();
-        if !self.generated.is_empty() && !self.has_own_runtime() {
+        if !self.has_own_runtime() {
             packages.extend(RUNTIME_PACKAGES.map(str::to_owned));
             let imports = self.generated.iter().filter(|(file, _)| self.is_import(file));
             content.extend(imports.clone().map(pair));
@@ -155,119 +150,23 @@ impl Job<'_> {
         is_below(file, Some(&under(self.module.dir.as_ref(), &path(bindings::IMPORTS))))
     }
 
-    /// The packages that are compiled one by one; nothing where go has to do it.
-    fn groups(&self, program: &Program) -> Option<Vec<Vec<Package>>> {
-        let is_go = |file: &RelPath| file.as_str().ends_with(".go");
-        if self.module.has_objects || !self.produced(is_go).is_empty() {
-            return None;
-        }
-        let is_dep = |dir: &RelPath| !self.has_own_runtime() && self.is_import(&dir.join(&path("any")));
-        let packages = packages::all(self.module, &self.sources().collect(), &self.generated, is_dep);
-        let groups = packages::groups(packages, &program.main);
-        // Of a module that is called by no name, or has no such package, go says so.
-        let is_plain = |package: &Package| RelPath::new(&package.path).is_ok() && !package.path.contains(' ');
-        let has_main = groups.iter().flatten().any(|package| package.path == program.main);
-        (has_main && groups.iter().flatten().all(is_plain)).then_some(groups)
-    }
-
     /// All of it by go, at once.
     fn compile(&mut self, gatherer: &mut Gatherer<'_>, program: &Program, is_tiny: bool) -> Made {
         let mut content = self.manifests();
         content.extend(self.sources());
         content.extend(self.generated.iter().map(pair));
-        let script = if is_tiny { TINYGO } else { COMPILE };
-        self.step(gatherer, "compile", &content, script, self.words(program), MODULE)?;
-        self.last().produced = self.produced(|_| true);
-        Ok(())
-    }
-
-    /// Package by package, by go's plan.
-    fn packages(&mut self, gatherer: &mut Gatherer<'_>, program: &Program, groups: Vec<Vec<Package>>) -> Made {
-        self.list(gatherer, program, &groups)?;
-        let plan = self.plan(&groups);
-        // From here on, the compiler and the linker are all that is needed.
-        let tools = gatherer.tools.fetched_part(TOOLS, "go", &path(steps::TOOLS), &self.asked.source.path.span)?;
-        let base = Arc::clone(&self.toolchains["base"]);
-        self.toolchains = BTreeMap::from([("base", base), (TOOLS, tools)]);
-        let given = |step: usize, at: RelPath| (step, at.clone(), at);
-        // Where each package is compiled.
-        let mut steps: BTreeMap<String, usize> = BTreeMap::new();
-        for group in groups {
-            let paths: Vec<String> = group.iter().map(|package| package.path.clone()).collect();
-            let content = group.iter().flat_map(|package| package.files.iter().map(pair)).collect();
-            self.uses = vec![given(plan, packages::place(PLAN, &paths[0]).join(&path("=")))];
-            let imports: BTreeSet<&String> = group.iter().flat_map(|package| &package.imports).collect();
-            for import in imports.into_iter().filter(|import| !paths.contains(import) && is_compiled(import)) {
-                self.uses.push(match steps.get(import) {
-                    Some(step) => given(*step, part(import, "export")),
-                    None => given(plan, packages::place(ARCHIVES, import).join(&path("="))),
-                });
-            }
-            let name =
-                format!("compile {}", group.iter().map(|package| self.shown(package)).collect::<Vec<_>>().join(" "));
-            let produced = self.produced(|file| {
-                let embeds = |package: &Package| package.embeds && is_below(file, package.dir.as_ref());
-                group.iter().any(embeds)
-            });
-            self.step(gatherer, &name, &content, PACKAGE, paths.clone(), PACKAGES)?;
-            let step = self.last();
-            step.produced = produced;
-            step.outputs = paths.iter().flat_map(|path| [part(path, "export"), part(path, "object")]).collect();
-            let done = self.steps.len() - 1;
-            steps.extend(paths.into_iter().map(|path| (path, done)));
+        let (script, mut words) = (if is_tiny { TINYGO } else { COMPILE }, self.words(program));
+        if is_tiny {
+            words.push(if self.generated.is_empty() { "default" } else { "c-shared" }.to_owned());
         }
-        self.uses = vec![given(plan, path(PLAN).join(&path("="))), given(plan, path(ARCHIVES))];
-        self.uses.extend(steps.iter().map(|(path, step)| given(*step, part(path, "object"))));
-        self.step(gatherer, "link", &BTreeMap::new(), LINK, vec![program.main.clone()], MODULE)
-    }
-
-    /// Asks go what it would do.
-    fn list(&mut self, gatherer: &mut Gatherer<'_>, program: &Program, groups: &[Vec<Package>]) -> Made {
-        let mut content = self.manifests();
-        let sources = packages::outline(self.module, &self.sources().collect());
-        // What others make is not here yet; its place is taken by what they made.
-        content.extend(sources.into_iter().filter(|(file, _)| !self.asked.produced.contains(file)));
-        content.extend(self.generated.iter().map(pair));
-        let own: String = groups.iter().flatten().map(|package| format!("{}\n", package.path)).collect();
-        content.insert(path(OWN), Content::Text(own));
-        self.step(gatherer, "list", &content, ASK, self.words(program), LIST)?;
+        self.step(gatherer, "compile", &content, script, words, MODULE)?;
         self.last().produced = self.produced(|_| true);
-        self.uses.push((self.steps.len() - 1, path(LIST), path(LIST)));
         Ok(())
-    }
-
-    /// Takes what go would do apart; returns which step that is.
-    fn plan(&mut self, groups: &[Vec<Package>]) -> usize {
-        let own: BTreeSet<&str> = groups.iter().flatten().map(|package| package.path.as_str()).collect();
-        let imports = groups.iter().flatten().flat_map(|package| &package.imports).map(String::as_str);
-        let archives: BTreeSet<&str> = imports.filter(|import| !own.contains(import) && is_compiled(import)).collect();
-        let together = |group: &Vec<Package>| {
-            let paths: Vec<&str> = group.iter().map(|package| package.path.as_str()).collect();
-            format!("package={}", paths.join(" "))
-        };
-        let args = groups.iter().map(together).chain(archives.into_iter().map(|import| format!("archive={import}")));
-        let work = StepWork::Builtin { builtin: &builtin::GO_PLAN, args: args.collect(), native: None };
-        let outputs = vec![path(PLAN), path(ARCHIVES)];
-        self.steps.push(Step { uses: self.uses.clone(), ..Step::new("plan", work, outputs) });
-        self.steps.len() - 1
     }
 
     /// What go is asked for, as the scripts take it.
     fn words(&self, program: &Program) -> Vec<String> {
-        [self.directory(), program.package.clone(), program.mode.to_owned(), program.last.to_owned()].into()
-    }
-
-    /// A package as people name it: by its directory, from the module's on.
-    fn shown(&self, package: &Package) -> String {
-        if package.dir == self.module.dir {
-            return ".".to_owned();
-        }
-        let below = match (&self.module.dir, &package.dir) {
-            (None, Some(dir)) => Some(dir.clone()),
-            (Some(module), Some(dir)) => dir.strip_prefix(module),
-            (_, None) => None,
-        };
-        below.map_or_else(|| package.path.clone(), |below| format!("./{below}"))
+        [self.directory(), program.package.clone(), program.last.to_owned()].into()
     }
 
     /// Files of the module, chosen by `is_read`, that other targets make.
@@ -292,8 +191,7 @@ impl Job<'_> {
             Some(dir) => file.strip_prefix(dir).map(|file| file.to_string()),
             None => Some(file.to_string()),
         };
-        let is_bound = !self.generated.is_empty();
-        let is_copy = move |file: &RelPath| is_bound && below(file).is_some_and(|file| bindings::is_generated(&file));
+        let is_copy = move |file: &RelPath| below(file).is_some_and(|file| bindings::is_generated(&file));
         let own = self.module.sources.iter().filter(move |file| !is_copy(file));
         own.map(|file| (file.clone(), Content::Project))
     }
@@ -348,16 +246,6 @@ fn environment(network: bool, name: &str, toolchains: &BTreeMap<&str, Arc<Mounte
         insert("RUN_PKG", format!("{TOOLCHAIN}/go-runtime/src/pkg"));
     }
     env
-}
-
-/// Whether a package has anything that was compiled.
-fn is_compiled(import: &str) -> bool {
-    import != "unsafe" && import != "C" && RelPath::new(import).is_ok()
-}
-
-/// A part of what is left of a package.
-fn part(package: &str, name: &str) -> RelPath {
-    packages::place(PACKAGES, package).join(&path("=")).join(&path(name))
 }
 
 fn is_below(file: &RelPath, dir: Option<&RelPath>) -> bool {

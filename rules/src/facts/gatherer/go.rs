@@ -9,7 +9,7 @@ use super::{Gatherer, Gathers, shown};
 use crate::cargo::Content;
 use crate::facts::files::Standing;
 use crate::go::manifest::{RUNTIME, RUNTIME_GO};
-use crate::go::{self, GoModule, Needs, bindings, workspace};
+use crate::go::{self, GoModule, bindings, workspace};
 use crate::lang::{Asked, Shown};
 use crate::step::bindings::Files;
 use crate::step::wit::World;
@@ -35,9 +35,13 @@ impl Gatherer<'_> {
     ///
     /// # Errors
     /// The world has something that Go bindings can't express.
-    pub fn go_bindings(&self, asked: &Asked<'_>, module: &GoModule) -> Gathers<BTreeMap<RelPath, Content>> {
+    pub fn go_bindings(
+        &self,
+        asked: &Asked<'_>,
+        world: &World,
+        module: &GoModule,
+    ) -> Gathers<BTreeMap<RelPath, Content>> {
         let span = &asked.source.path.span;
-        let Some(world) = asked.world else { return Ok(BTreeMap::new()) };
         let generated = world
             .encoded()
             .and_then(|encoded| World::from_encoded(&encoded))
@@ -95,8 +99,7 @@ impl Gatherer<'_> {
         }
         let dir = module.dir.as_ref();
         let has_manifest = self.nearest(dir, "go.mod").is_some_and(|file| file.parent() == module.dir);
-        let is_vendored = matches!(module.needs, Needs::Vendored | Needs::VendoredWhole);
-        if has_manifest && !is_vendored && !self.has_workspace(dir) {
+        if has_manifest && !module.is_vendored() && !self.has_workspace(dir) {
             let workspace = workspace::text(go, dir, &used);
             beside.insert(workspace::FILE.to_owned(), workspace.into_bytes());
         }

@@ -11,7 +11,7 @@ fn strings(words: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_plan_is_what_go_prints() {
-    let plan = Plan::parse(TEXT, "/in", "/go").unwrap();
+    let plan = Plan::parse(TEXT).unwrap();
     let embed = Import::Kept("embed".to_owned(), "7a/7a0e-d".to_owned());
     let flags = "-p a.b/api/page -lang=go1.24 -dwarf=false -goversion go1.27.3 -nolocalimports -pack";
     let embeds = "{\n\t\"Patterns\": {\n\t\t\"x y.txt\": [\n\t\t\t\"x y.txt\"\n\t\t]\n\t},\n\t\"Files\": {\n\t\t\
@@ -44,15 +44,15 @@ fn a_plan_is_what_go_prints() {
 }
 
 #[test]
-fn a_file_of_the_root_is_named_as_go_names_it() {
+fn a_package_may_be_in_the_root() {
     let text = TEXT.replace("/in/api", "/in").replace("./page/", "./api/page/");
-    let plan = Plan::parse(&text, "/in", "/go").unwrap();
-    assert_eq!((plan.packages[1].dir.as_str(), &plan.packages[1].files), ("", &strings(&["./main.go"])));
+    let plan = Plan::parse(&text).unwrap();
+    assert_eq!((plan.packages[1].dir.as_str(), &plan.packages[1].files), ("", &strings(&["main.go"])));
 }
 
 #[test]
 fn what_is_no_plan_is_refused() {
-    let refused = |text: &str| Plan::parse(text, "/in", "/go").unwrap_err();
+    let refused = |text: &str| Plan::parse(text).unwrap_err();
     assert_eq!(refused(""), "nothing is linked");
     assert_eq!(refused("cat >$WORK/b1/importcfg << 'EOF' # internal\npackagefile a=b\n"), "a file that does not end");
     let elsewhere = TEXT.replace("/in/.run/cache/7a", "/home/7a");
@@ -61,4 +61,6 @@ fn what_is_no_plan_is_refused() {
     assert!(line.starts_with("the line `/go/pkg/tool/linux_amd64/compile -o $WORK/b001/_pkg_.a"), "{line}");
     let line = refused(&TEXT.replace("/go/pkg", "/other/pkg"));
     assert!(line.starts_with("the line `/other/pkg/tool/linux_amd64/compile"), "{line}");
+    let line = refused(&TEXT.replace("-lang=go1.24 -complete", "-pgoprofile=$WORK/b3/pgo -complete"));
+    assert!(line.contains("-pgoprofile"), "{line}");
 }
