@@ -4,6 +4,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use clap::ValueEnum;
+use run_rules::diagnostic::Refused;
+use run_rules::name::TargetName;
 use run_rules::session::MANIFEST;
 use serde_json::json;
 
@@ -157,13 +159,11 @@ fn choose(language: Language, template: Template) -> Result<Starter, Failure> {
 
 /// The name stands in `run.toml`, so it has to be one that is understood there.
 fn check_name(name: &str, written: &str) -> Result<(), Failure> {
-    let is_fine = name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-    if is_fine {
-        return Ok(());
-    }
-    Err(Failure::yours(format!("`{written}` can't be a project's name"))
-        .help("use ASCII letters, digits, `-`, `_` and `.`, with a letter or digit first"))
+    let refused = |e: Refused| {
+        let problem = if name.is_empty() { String::new() } else { format!(": it {}", e.why) };
+        Failure::yours(format!("`{written}` can't be a project's name{problem}")).help(e.help)
+    };
+    name.parse::<TargetName>().map(drop).map_err(refused)
 }
 
 /// Writes the files beside the target and moves them there in one step, so that nothing half-made is ever seen.
