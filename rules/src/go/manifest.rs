@@ -12,8 +12,9 @@ pub const RUNTIME_AT: &str = ".run/pkg";
 /// The oldest Go whose language it is written in.
 pub const RUNTIME_GO: &str = "1.20";
 
-/// The module of sources that have no `go.mod`: the one that the generator names where it is not told.
-pub const NAMELESS: &str = "module wit_component\n\ngo 1.27\n";
+/// The module of sources that have no `go.mod`: the one that the generator names where it is not told. Its version is the oldest
+/// whose Go builds components.
+pub const NAMELESS: &str = "module wit_component\n\ngo 1.24\n";
 
 /// What a `go.mod` says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

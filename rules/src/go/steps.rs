@@ -62,8 +62,8 @@ pub const STD: &[&str] = &[
     "unsafe",
 ];
 
-/// The module that [`STD`] is compiled in.
-pub const STD_MODULE: &str = "module std_packages\n\ngo 1.27\n";
+/// The module that [`STD`] is compiled in. Its version is older than every Go that can build components.
+pub const STD_MODULE: &str = "module std_packages\n\ngo 1.20\n";
 
 /// The packages that bindings import.
 pub const RUNTIME_PACKAGES: [&str; 3] = [
