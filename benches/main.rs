@@ -8,6 +8,7 @@
 //! How to profile what a bench shows is in `engine/docs/benches.md`.
 
 mod exec;
+mod go;
 mod harness;
 mod key;
 mod materialize;
@@ -34,6 +35,7 @@ const BENCHES: &[(&str, Run)] = &[
     ("sandbox", sandbox::bench),
     ("exec", exec::bench),
     ("noop", noop::bench),
+    ("go", go::bench),
     ("polyglot", polyglot::bench),
 ];
 

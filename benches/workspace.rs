@@ -54,6 +54,17 @@ impl Workspace {
         workspace
     }
 
+    /// A project of these files.
+    pub(crate) fn with(files: &[(String, String)]) -> Self {
+        let workspace = Self::empty();
+        for (name, text) in files {
+            let file = workspace.directory().join(name);
+            fs::create_dir_all(file.parent().expect("it lies in the project")).expect("a directory");
+            fs::write(file, text).expect("a file");
+        }
+        workspace
+    }
+
     /// The project's directory.
     pub(crate) fn directory(&self) -> PathBuf {
         self.root.path().join("work")
@@ -90,6 +101,14 @@ impl Workspace {
                 link.expect("a link can be made");
             }
         }
+    }
+
+    /// Where a fetched compiler is whose name begins so, once it was brought.
+    pub(crate) fn toolchain(&self, name: &str) -> PathBuf {
+        let ours = fs::read_dir(self.root.path().join("store/toolchains")).expect("some were brought");
+        let mut found = ours.map(|entry| entry.expect("a directory can be listed").path());
+        let is_called = |path: &PathBuf| path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name));
+        found.find(is_called).expect("it was brought")
     }
 
     /// Another program, in the project.
