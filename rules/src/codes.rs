@@ -111,9 +111,10 @@ pub const CODES: &[Code] = &[
     },
     Code {
         name: "bad-go-module",
-        summary: "a `go.mod` that does not name its module",
+        summary: "a `go.mod` that does not name its module, or a program without a package `main`",
         paragraph: "The packages of a Go module are imported by its path, which is the first thing that `go.mod` says: \
-                    `module example.com/shop`. `go mod init` writes one. Everything else in it is judged by Go itself, \
+                    `module example.com/shop`. `go mod init` writes one. A component that exports `wasi:cli/run` is a \
+                    program: its `source` is the directory of a package `main`. Everything else is judged by Go itself, \
                     in its own words.",
     },
     Code {

@@ -94,7 +94,7 @@ pub const ZIG_BINDINGS: Builtin = Builtin {
 };
 
 /// What go would do → what each package is made by.
-pub const GO_PLAN: Builtin = Builtin { name: "go-plan", revision: 1, crates: &[], run: |_, call| go::plan(call) };
+pub const GO_PLAN: Builtin = Builtin { name: "go-plan", revision: 2, crates: &[], run: |_, call| go::plan(call) };
 
 /// World → TypeScript declarations.
 pub const TYPESCRIPT_TYPES: Builtin = Builtin {

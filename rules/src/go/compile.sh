@@ -4,7 +4,7 @@ here=$PWD
 mkdir -p .run/out
 begin cache
 enter "$1"
-"$GOROOT/bin/go" build -trimpath -buildvcs=false -buildmode=c-shared -ldflags="$3" -o "$here/.run/out/module.wasm" "$2" 2> "$here/.run/said" || {
+"$GOROOT/bin/go" build -trimpath -buildvcs=false -buildmode=c-shared -pgo=off -ldflags="$3" -o "$here/.run/out/module.wasm" "$2" 2> "$here/.run/said" || {
     tell "$1" < "$here/.run/said"
     exit 1
 }

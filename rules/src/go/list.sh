@@ -6,7 +6,7 @@ mkdir -p "$list/cache"
 begin cache
 enter "$1"
 plan() {
-    "$GOROOT/bin/go" build -n -trimpath -buildvcs=false -buildmode=c-shared -ldflags="$2" -o module.wasm "$1" 2> "$list/plan" || {
+    "$GOROOT/bin/go" build -n -trimpath -buildvcs=false -buildmode=c-shared -pgo=off -ldflags="$2" -o module.wasm "$1" 2> "$list/plan" || {
         tell "$directory" < "$list/plan"
         exit 1
     }
@@ -16,7 +16,11 @@ plan "$2" "$3"
 # What others wrote is compiled already, unless something is wrong with it: then this says what.
 foreign=$(sed -n 's/^# \([^ ]*\)$/\1/p' "$list/plan" | grep -vxF -f "$here/.run/own" || true)
 if [ -n "$foreign" ]; then
-    back=$("$GOROOT/bin/go" list -deps $foreign | grep -xF -f "$here/.run/own" || true)
+    # Sources of the project are not whole here.
+    back=$("$GOROOT/bin/go" list -deps -f '{{.ImportPath}} {{.Dir}}' $foreign | awk -v here="$here/" -v made="$here$directory/imports/" '
+        { path = $1; sub(/^[^ ]* /, "") }
+        index($0, here) == 1 && index($0, here ".run/") != 1 && index($0 "/", made) != 1 && $0 !~ /\/vendor\// && $0 !~ /\/\.run\// { print path }
+    ')
     if [ -n "$back" ]; then
         echo "modules of others import these packages of the project, which can't be built apart from them then:" $back >&2
         echo "move them to a module that both require" >&2
@@ -39,4 +43,5 @@ fi
 sed -n '/^go: /p' "$list/plan" >&2
 
 # Nothing of where this ran, and on how many processors.
-sed -i -e "s|$(literally "$here")\([/=\"]\)|/in\1|g" -e "s|$(literally "$GOROOT")/|/go/|g" -e 's| -c=[0-9]*||' "$list/plan"
+sed -i -e "/^# /!s,\(^\|[ \"=]\)$(literally "$here")\([/=\"]\),\1/in\2,g" \
+    -e "/^# /!s,\(^\|[ \"=]\)$(literally "$GOROOT")/,\1/go/,g" -e 's, -c=[0-9]*,,' "$list/plan"

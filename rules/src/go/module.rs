@@ -34,6 +34,8 @@ pub struct GoModule {
     pub go: Option<String>,
     /// Whether modules of others that are fetched may import packages of the project.
     pub is_imported_back: bool,
+    /// Whether a directory stands for several modules, or several for one.
+    pub is_ambiguous: bool,
     /// Whether it says where the runtime of bindings is.
     pub replaces_runtime: bool,
 }
@@ -171,6 +173,10 @@ pub fn find(files: &dyn Files, dir: Option<&RelPath>) -> Result<GoModule, Vec<Di
         module.manifests.insert(file, Content::Project);
         module.take_sources(files, other.as_ref());
     }
+    // One directory under two names, or the other way round: which of them counts go knows.
+    let mut names = BTreeSet::new();
+    module.is_ambiguous =
+        !module.own.iter().flat_map(|(dir, path)| [format!("{dir:?}"), path.clone()]).all(|name| names.insert(name));
     let is_known = |sums: String| sums.lines().any(|line| line.split(' ').next() == Some(manifest.module.as_str()));
     module.is_imported_back = module.needs == Needs::Fetched && (!module.own.is_empty() || sums.is_some_and(is_known));
     module.own.push((dir.cloned(), manifest.module));
@@ -244,7 +250,7 @@ impl GoModule {
 }
 
 /// Whether an assembler would find nothing in a file: one that is there so that go accepts functions without a body.
-fn is_empty_assembly(text: &str) -> bool {
+pub(super) fn is_empty_assembly(text: &str) -> bool {
     text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with("//"))
 }
 

@@ -23,9 +23,9 @@ begin() {
     date +%s > "$GOCACHE/trim.txt"
 }
 
-# A text as a pattern of sed's, between bars, that matches nothing else.
+# A text as a pattern of sed's, between bars or commas, that matches nothing else.
 literally() {
-    printf '%s' "$1" | sed 's/[][\\.*^$|&]/\\&/g'
+    printf '%s' "$1" | sed 's/[][\\.*^$|,&]/\\&/g'
 }
 
 # Says what go has said, with the paths of the project's sources as its user knows them: from its root.

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 /// What a file says before its first declaration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Head {
+    /// What its package is called; nothing where it is not Go.
+    pub package: String,
     /// The packages it imports, whatever build tags it has.
     pub imports: BTreeSet<String>,
     /// What the names of files begin with that become part of the program, from the file's directory on.
@@ -21,8 +23,11 @@ impl Head {
         let mut imports = BTreeSet::new();
         let mut words = Words(text);
         let mut rest = "";
-        if words.next() == Some("package") && words.next().is_some() {
-            rest = words.0;
+        let mut package = "";
+        if words.next() == Some("package")
+            && let Some(name) = words.next()
+        {
+            (package, rest) = (name, words.0);
             while words.after_semicolons() == Some("import") {
                 rest = if words.import(&mut imports).is_some() { words.0 } else { "" };
             }
@@ -39,7 +44,7 @@ impl Head {
             let line = |line: &str| if is_embedding(&line) { line.to_owned() } else { String::new() };
             head += &rest.lines().map(line).collect::<Vec<_>>().join("\n");
         }
-        Self { imports, embeds, text: head }
+        Self { package: package.to_owned(), imports, embeds, text: head }
     }
 }
 
@@ -88,10 +93,10 @@ impl<'a> Iterator for Words<'a> {
     fn next(&mut self) -> Option<&'a str> {
         let mut rest = self.0.trim_start_matches('\u{feff}').trim_start();
         loop {
-            let end = if rest.starts_with("//") {
+            let end = if let Some(text) = rest.strip_prefix("/*") {
+                text.find("*/").map_or(rest.len(), |end| end + "/**/".len())
+            } else if rest.starts_with("//") {
                 rest.find('\n').unwrap_or(rest.len())
-            } else if rest.starts_with("/*") {
-                rest.find("*/").map_or(rest.len(), |end| end + 2)
             } else {
                 break;
             };
@@ -145,6 +150,7 @@ mod tests {
     #[test]
     fn imports_are_found_wherever_they_may_stand() {
         check("package a\n", &[], &[]);
+        check("/*/ a */ package a; import \"fmt\"", &["fmt"], &[]);
         check("// a\n/* b\n*/ package a; import \"fmt\"; func f() {}", &["fmt"], &[]);
         check(
             "package a\nimport (\n\t\"fmt\"\n\t. \"b.c/d\" // no\n\t_ `e`; f \"g\"\n)\nimport \"h\"\n",

@@ -11,8 +11,8 @@
 //! | `link` | the plan's last part, the code of all packages | a core module |
 //!
 //! So an edit of a body compiles its package and links, one of what a package exports compiles those that import it, and what is
-//! imported by whom is asked anew when the head of a file changes. Modules that go assembles parts of are compiled by go itself, in one
-//! step `compile`, as all are by TinyGo.
+//! imported by whom is asked anew when the head of a file changes. Modules of which go has to assemble parts, and some others that nobody
+//! can plan (`lang/go/packages.rs`), are compiled by go itself, in one step `compile`, as all are by TinyGo.
 //!
 //! What we found out about Go 1.27, and rely on; `tests/toolchains/go.md` holds it to that:
 //!
@@ -20,6 +20,7 @@
 //!   keeps that. Its index of packages (`GODEBUG=goindex=0` turns it off) would be.
 //! - An entry of its build cache holds a time, in twenty characters at the end. Nothing is decided by it.
 //! - It sets the times of what it uses: it must be given a copy, for these are inputs.
+//! - A profile, `default.pgo`, would compile the whole library anew for its program: it is left out.
 //! - `c-shared` changes nothing in how a package is compiled for wasip1, only how it is linked.
 
 /// The packages of the standard library that are compiled before anything of a project is: those that most components

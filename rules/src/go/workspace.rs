@@ -36,7 +36,7 @@ pub fn version(go: Option<&str>) -> &str {
 }
 
 /// A version of Go as numbers. What is no number is the least.
-fn numbers(version: &str) -> Vec<u32> {
+pub(super) fn numbers(version: &str) -> Vec<u32> {
     version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
 }
 

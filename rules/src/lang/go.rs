@@ -29,7 +29,10 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
     let is_tiny = asked.source.go_compiler.value == GoCompiler::TinyGo;
     // TinyGo's own library connects a program to its world, unless that imports something else.
     let is_bound = !is_tiny || shape != Shape::Command || module.bindings().next().is_some();
-    let generated = if is_bound { gatherer.go_bindings(asked, world, &module)? } else { BTreeMap::new() };
+    let generated = if is_bound { gatherer.go_bindings(asked, world, shape, &module)? } else { BTreeMap::new() };
+    if shape == Shape::Command && is_bound {
+        gatherer.check_go_program(asked, &module)?;
+    }
     let span = &asked.source.path.span;
     let runtime = gatherer.tools.fetched("go-runtime", span)?;
     let toolchains = BTreeMap::from([
@@ -47,7 +50,7 @@ fn recipe(asked: &Asked<'_>, gatherer: &mut Gatherer<'_>) -> Result<Recipe, Vec<
         job.std(gatherer)?;
         job.deps(gatherer)?;
     }
-    let program = Program::of(&module, shape, is_tiny, asked.profile);
+    let program = Program::of(&module, &job.generated, is_tiny, asked.profile);
     let packages = if is_tiny { None } else { job.packages(&program) };
     match packages {
         Some(packages) => job.compile_each(gatherer, &program, packages)?,
@@ -68,12 +71,12 @@ struct Program {
 }
 
 impl Program {
-    fn of(module: &GoModule, shape: Shape, is_tiny: bool, profile: Profile) -> Self {
-        let (package, main) = match shape {
-            Shape::Http | Shape::Library => {
-                (format!("./{}", bindings::MAIN), format!("{}/{}", module.path, bindings::MAIN))
-            }
-            Shape::Command => (".".to_owned(), module.path.clone()),
+    fn of(module: &GoModule, generated: &BTreeMap<RelPath, Content>, is_tiny: bool, profile: Profile) -> Self {
+        let main = under(module.dir.as_ref(), &path(bindings::MAIN));
+        let (package, main) = match generated.keys().any(|file| file.starts_with(&main)) {
+            true => (format!("./{}", bindings::MAIN), format!("{}/{}", module.path, bindings::MAIN)),
+            // The user's own `main` is what is run.
+            false => (".".to_owned(), module.path.clone()),
         };
         let last = match (is_tiny, profile) {
             (false, Profile::Release) => "-s -w -buildid= -checklinkname=0",
@@ -187,12 +190,7 @@ impl Job<'_> {
 
     /// The user's sources, without copies of what is generated.
     fn sources(&self) -> impl Iterator<Item = (RelPath, Content)> {
-        let below = |file: &RelPath| match &self.module.dir {
-            Some(dir) => file.strip_prefix(dir).map(|file| file.to_string()),
-            None => Some(file.to_string()),
-        };
-        let is_copy = move |file: &RelPath| below(file).is_some_and(|file| bindings::is_generated(&file));
-        let own = self.module.sources.iter().filter(move |file| !is_copy(file));
+        let own = self.module.sources.iter().filter(|file| !self.generated.contains_key(*file));
         own.map(|file| (file.clone(), Content::Project))
     }
 

@@ -56,6 +56,20 @@ impl World {
         rest
     }
 
+    /// Whether `wasi:cli/run` is all that it exports.
+    #[must_use]
+    pub fn exports_only_run(&self) -> bool {
+        self.without_run().resolve.worlds[self.id].exports.is_empty()
+    }
+
+    /// The world less all that it imports, which what it exports must not speak of.
+    #[must_use]
+    pub fn without_imports(&self) -> Self {
+        let mut rest = self.clone();
+        rest.resolve.worlds[rest.id].imports.clear();
+        rest
+    }
+
     /// The world as a message speaks of it. Its binary form does not tell what it is called in its sources.
     #[must_use]
     pub fn title(&self) -> String {

@@ -7,11 +7,14 @@ use run_engine::path::{RelPath, under};
 
 use super::{Gatherer, Gathers, shown};
 use crate::cargo::Content;
+use crate::diagnostic::Diagnostic;
 use crate::facts::files::Standing;
 use crate::go::manifest::{RUNTIME, RUNTIME_GO};
+use crate::go::source::Head;
 use crate::go::{self, GoModule, bindings, workspace};
 use crate::lang::{Asked, Shown};
 use crate::step::bindings::Files;
+use crate::step::interface::Shape;
 use crate::step::wit::World;
 
 impl Gatherer<'_> {
@@ -39,9 +42,14 @@ impl Gatherer<'_> {
         &self,
         asked: &Asked<'_>,
         world: &World,
+        shape: Shape,
         module: &GoModule,
     ) -> Gathers<BTreeMap<RelPath, Content>> {
         let span = &asked.source.path.span;
+        // A program that imports nothing of it by WIT does not depend on what there would be.
+        let is_plain = shape == Shape::Command && module.bindings().next().is_none() && world.exports_only_run();
+        let reduced = is_plain.then(|| world.without_imports());
+        let world = reduced.as_ref().unwrap_or(world);
         let generated = world
             .encoded()
             .and_then(|encoded| World::from_encoded(&encoded))
@@ -49,9 +57,42 @@ impl Gatherer<'_> {
             .map_err(|e| self.at(e.diagnostics, span))?;
         let placed = |(name, bytes): (String, Vec<u8>)| {
             let at = under(module.dir.as_ref(), &RelPath::new(&name).expect("generated names are plain"));
-            (at, Content::Text(String::from_utf8_lossy(&bytes).into_owned()))
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let is_go = at.as_str().ends_with(".go");
+            let text = if is_go { bindings::in_language(text, module.go.as_deref()) } else { text };
+            (at, Content::Text(text))
         };
-        Ok(generated.into_iter().map(placed).collect())
+        let generated: BTreeMap<RelPath, Content> = generated.into_iter().map(placed).collect();
+        let is_users = |file: &&RelPath| {
+            let Some(Content::Text(ours)) = generated.get(*file) else { return false };
+            let text = self.files.bytes(file).ok().flatten().unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            text != ours.as_str() && !bindings::is_generated(&text)
+        };
+        if let Some(file) = module.sources.iter().find(is_users) {
+            let problem = Diagnostic::error("bad-source-file", format!("`{file}` is where a generated file belongs"))
+                .help("call it something else: every build puts one of its own there");
+            return Err(self.at(vec![problem], span));
+        }
+        Ok(generated)
+    }
+
+    /// Sees to it that a module is a program.
+    ///
+    /// # Errors
+    /// None of its files says so, which go would tell of files that nobody wrote.
+    pub fn check_go_program(&self, asked: &Asked<'_>, module: &GoModule) -> Gathers<()> {
+        let is_main = |(file, head): (&RelPath, &Head)| file.parent() == module.dir && head.package == "main";
+        if module.heads.iter().any(is_main) {
+            return Ok(());
+        }
+        let place = module.dir.as_ref().map_or_else(|| ".".to_owned(), ToString::to_string);
+        let problem = Diagnostic::error(
+            "bad-go-module",
+            format!("`{place}` is no program: no file there is of the package `main`"),
+        )
+        .help("point `source` to the directory that `func main` is in, or name a `world` that exports something else");
+        Err(self.at(vec![problem], &asked.source.path.span))
     }
 
     /// The generated packages where an editor and `go vet` look for them. Those of what is imported are a module by

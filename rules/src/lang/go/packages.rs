@@ -19,10 +19,9 @@ impl Job<'_> {
     /// nobody knows before it has.
     pub(super) fn packages(&self, program: &Program) -> Option<Vec<Package>> {
         let is_compiled = |file: &RelPath| module::is_compiled(file);
-        let is_profile = |file: &RelPath| file.file_name() == "default.pgo";
         if self.module.has_objects
             || self.module.is_imported_back
-            || self.module.sources.iter().any(is_profile)
+            || self.module.is_ambiguous
             || !self.produced(is_compiled).is_empty()
         {
             return None;
