@@ -43,5 +43,5 @@ fi
 sed -n '/^go: /p' "$list/plan" >&2
 
 # Nothing of where this ran, and on how many processors.
-sed -i -e "/^# /!s,\(^\|[ \"=]\)$(literally "$here")\([/=\"]\),\1/in\2,g" \
+sed -i -e "/^# /!s,\(^\|[ \"=]\)$(literally "$here")\([/=\"]\|\$\),\1/in\2,g" \
     -e "/^# /!s,\(^\|[ \"=]\)$(literally "$GOROOT")/,\1/go/,g" -e 's, -c=[0-9]*,,' "$list/plan"
