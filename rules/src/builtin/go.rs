@@ -33,9 +33,10 @@ pub(super) fn plan(call: &Call<'_>) -> Result<Returned, CallError> {
         let members: Vec<&str> = group.split(' ').collect();
         let at = packages::place(steps::PLAN, members[0]).join(&path("="));
         let mut script = String::new();
-        let (ours, others) = plan.packages.into_iter().partition(|package| members.contains(&package.package.as_str()));
+        let is_ours = |package: &Compile| members.contains(&package.package.as_str());
+        let (ours, others): (Vec<Compile>, Vec<Compile>) = plan.packages.into_iter().partition(is_ours);
         plan.packages = others;
-        for (number, package) in Vec::<Compile>::into_iter(ours).enumerate() {
+        for (number, package) in ours.into_iter().enumerate() {
             script += &call_of(&package, number, &plan.tools);
             let imports = importcfg(&package.imports, "export");
             files.push((at.join(&path(&format!("imports{number}"))), imports.into_bytes()));
@@ -46,7 +47,7 @@ pub(super) fn plan(call: &Call<'_>) -> Result<Returned, CallError> {
     }
     if let Some(package) = plan.packages.first() {
         return Ok(Returned::failure(format!(
-            "go compiles `{}`, which is none of the project's packages\n",
+            "go compiles `{}`, which no source of the project seems to import: import it where it is needed, if only by `_`\n",
             package.package
         )));
     }

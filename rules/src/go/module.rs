@@ -173,13 +173,12 @@ pub fn find(files: &dyn Files, dir: Option<&RelPath>) -> Result<GoModule, Vec<Di
         module.manifests.insert(file, Content::Project);
         module.take_sources(files, other.as_ref());
     }
-    // One directory under two names, or the other way round: which of them counts go knows.
-    let mut names = BTreeSet::new();
-    module.is_ambiguous =
-        !module.own.iter().flat_map(|(dir, path)| [format!("{dir:?}"), path.clone()]).all(|name| names.insert(name));
     let is_known = |sums: String| sums.lines().any(|line| line.split(' ').next() == Some(manifest.module.as_str()));
     module.is_imported_back = module.needs == Needs::Fetched && (!module.own.is_empty() || sums.is_some_and(is_known));
     module.own.push((dir.cloned(), manifest.module));
+    // One directory under two names, or the other way round: which of them counts go knows.
+    let (mut dirs, mut paths) = (BTreeSet::new(), BTreeSet::new());
+    module.is_ambiguous = !module.own.iter().all(|(dir, path)| dirs.insert(dir) && paths.insert(path));
     module.take_sources(files, dir);
     module.sources.sort_unstable();
     module.sources.dedup();
@@ -333,6 +332,17 @@ mod tests {
         assert_eq!(module.package(Some(&RelPath::new("c").unwrap())).as_deref(), Some("b"));
         let vendored = found(&format!("{text}//- vendor/modules.txt\n# b v1.0.0\n"), ".");
         assert_eq!((vendored.own.len(), vendored.sources.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_directory_may_stand_for_two_modules() {
+        let with = |replaced: &str| {
+            let text = format!("//- go.mod\nmodule a\nreplace b => ./c\n{replaced}//- a.go\npackage a\n");
+            found(&format!("{text}//- c/go.mod\nmodule b\n//- d/go.mod\nmodule b\n"), ".").is_ambiguous
+        };
+        assert!(!with(""));
+        assert!(with("replace e => ./c\n"));
+        assert!(with("replace b v1.0.0 => ./d\n"));
     }
 
     #[test]

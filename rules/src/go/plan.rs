@@ -168,10 +168,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        // What it has for itself, and we do not.
-        if made.flags.iter().any(|flag| flag.contains("$WORK")) {
-            return Err(misread(line));
-        }
+        check(&made.flags, line)?;
         made.files = made.files.iter().map(|file| whole(&made.dir, file)).collect();
         self.plan.packages.push(made);
         Ok(())
@@ -199,7 +196,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        Ok(())
+        check(&self.plan.link.flags, line)
     }
 
     fn imports(&self, file: &str) -> Result<Vec<Import>, String> {
@@ -219,6 +216,11 @@ impl<'a> Reader<'a> {
         let kept = below(file)?.strip_prefix(CACHE)?;
         Some(Import::Kept(package.to_owned(), kept.to_owned()))
     }
+}
+
+/// Refuses flags that speak of files which go would make for itself, and which are not here.
+fn check(flags: &[String], line: &str) -> Result<(), String> {
+    if flags.iter().any(|flag| flag.contains("$WORK")) { Err(misread(line)) } else { Ok(()) }
 }
 
 /// A path below the input root; the root's own is empty.
